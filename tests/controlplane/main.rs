@@ -1,0 +1,2 @@
+//! A real control plane.
+fn main() {}
