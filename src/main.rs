@@ -1,3 +1,7 @@
 //! Parses the arguments, runs the command, and ends with its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quorate::cli::run()
+}

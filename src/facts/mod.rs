@@ -1,0 +1,26 @@
+//! What rules need to know of the objects of a cluster, and nothing else of them.
+//!
+//! Every type here is decoded from the JSON of a Kubernetes object, leniently: what is absent or null has the value that
+//! the API server would default it to, unknown fields are passed over. The same decoding serves admission, the caches and
+//! manifests in files, so that they can't disagree. This module knows neither policies nor where objects come from.
+
+mod metadata;
+mod namespace;
+mod selector;
+mod service;
+mod spreading;
+mod statefulset;
+mod surroundings;
+
+pub use metadata::{Metadata, Owner};
+pub use namespace::Namespace;
+pub use selector::{LabelSelector, Operator, Requirement};
+pub use service::Service;
+pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};
+pub use statefulset::{PodTemplate, StatefulSet};
+pub use surroundings::{Evidence, Surroundings};
+
+use std::collections::BTreeMap;
+
+/// Labels or annotations, in the order of their keys.
+pub type Labels = BTreeMap<String, String>;

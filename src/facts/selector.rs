@@ -1,0 +1,109 @@
+//! Label selectors with the full semantics of Kubernetes.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Labels;
+
+/// A `LabelSelector`: every requirement must hold. An empty one selects everything; an absent one, which is not a value of
+/// this type, selects nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelSelector {
+    /// Labels that must be there with these values.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Labels::is_empty")]
+    pub match_labels: Labels,
+    /// Requirements on labels.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One of a selector's `matchExpressions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// How `values` relate to the label.
+    pub operator: Operator,
+    /// The values of `In` and `NotIn`; empty for the others.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// The operators of a label selector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operator {
+    /// The label is there with one of the values.
+    In,
+    /// The label is absent, or has none of the values.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is absent.
+    DoesNotExist,
+}
+
+impl LabelSelector {
+    /// Whether an object with these labels is selected.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.match_expressions.iter().all(|requirement| requirement.matches(labels))
+    }
+
+    /// Whether nothing is required, so that everything is selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.match_labels.is_empty() && self.match_expressions.is_empty()
+    }
+}
+
+impl Requirement {
+    fn matches(&self, labels: &Labels) -> bool {
+        let value = labels.get(&self.key);
+        match self.operator {
+            Operator::In => value.is_some_and(|value| self.values.contains(value)),
+            Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    #[rstest]
+    #[case::empty_selects_everything(json!({}), true)]
+    #[case::label_with_its_value(json!({"matchLabels": {"app": "db"}}), true)]
+    #[case::label_with_another_value(json!({"matchLabels": {"app": "web"}}), false)]
+    #[case::label_that_is_absent(json!({"matchLabels": {"zone": "a"}}), false)]
+    #[case::in_with_the_value(json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["x", "db"]}]}), true)]
+    #[case::in_without_the_label(json!({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}), false)]
+    #[case::not_in_with_the_value(json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]}), false)]
+    #[case::not_in_without_the_label(json!({"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}), true)]
+    #[case::exists(json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]}), true)]
+    #[case::does_not_exist(json!({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}), false)]
+    #[case::null_is_empty(json!({"matchLabels": null, "matchExpressions": null}), true)]
+    #[case::all_must_hold(
+        json!({"matchLabels": {"app": "db"}, "matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}),
+        false
+    )]
+    fn selects(#[case] selector: Value, #[case] selected: bool) {
+        let selector: LabelSelector = from_value(selector).unwrap();
+        let labels = Labels::from([("app".to_owned(), "db".to_owned())]);
+        assert_eq!(selector.matches(&labels), selected);
+    }
+}

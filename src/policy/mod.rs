@@ -1,0 +1,19 @@
+//! Policies: their schema, which of them match an object, and how several are merged.
+//!
+//! The types are the schema of DESIGN's policy files and, later, of the CRD. They can't hold a wrong value: what is impossible
+//! is an error while decoding, at its line and column. This module decodes text and never opens a file.
+
+mod load;
+mod merge;
+mod schema;
+mod set;
+mod values;
+
+pub use load::{LoadError, parse};
+pub use merge::{Placement, Spreading, placements};
+pub use schema::{
+    AntiAffinity, AntiAffinityMode, Existing, Exemptions, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator, Policy,
+    PodDisruptionBudget, Spec, TopologySpread, UserTerms, WhenInfeasible, WhenUnsatisfiable,
+};
+pub use set::PolicySet;
+pub use values::{EndOfDay, MaxUnavailable, NamePattern, TopologyKey, Weight};

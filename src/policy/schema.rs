@@ -1,0 +1,211 @@
+//! The schema of an `AvailabilityPolicy`.
+
+use std::num::NonZeroU32;
+
+use serde::Deserialize;
+
+use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};
+use crate::rules::Validate;
+
+/// One policy: its name and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// `metadata.name`; no two policies of a set share it.
+    pub name: String,
+    /// `spec`.
+    pub spec: Spec,
+}
+
+/// What a policy says. What it does not name, it does not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Spec {
+    /// Which StatefulSets; every one where omitted.
+    #[serde(rename = "match")]
+    pub selection: Match,
+    /// The rules.
+    pub validate: Validate,
+    /// What is injected into pod templates.
+    pub mutate: Mutate,
+    /// The budget that each StatefulSet gets; none where omitted.
+    pub pod_disruption_budget: Option<PodDisruptionBudget>,
+    /// When the ratchet ends.
+    pub existing: Option<Existing>,
+    /// Which exemptions count; none where omitted.
+    pub exemptions: Option<Exemptions>,
+    /// What to answer where Quorate itself fails.
+    pub on_internal_error: OnInternalError,
+}
+
+/// Which StatefulSets a policy is about. All of it must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Match {
+    /// By the labels of the Namespace: the boundary that application teams can't move.
+    pub namespace_selector: Option<PolicySelector>,
+    /// By the labels of the StatefulSet: a convenience, as whoever writes the object writes its labels.
+    pub object_selector: Option<PolicySelector>,
+    /// Globs of namespaces to leave out.
+    pub exclude_namespaces: Vec<NamePattern>,
+    /// Globs of StatefulSet names to leave out.
+    pub exclude_names: Vec<NamePattern>,
+    /// What to do about StatefulSets that an operator owns and writes (L27).
+    pub owned_by_operator: OwnedByOperator,
+}
+
+/// What to do about StatefulSets that an operator owns and writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum OwnedByOperator {
+    /// Warnings; no denial, no injection, no budget.
+    #[default]
+    Warn,
+    /// As any other StatefulSet.
+    Enforce,
+}
+
+/// What is injected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Mutate {
+    /// Anti-affinity terms, one per topology key.
+    pub pod_anti_affinity: Vec<AntiAffinity>,
+    /// Topology spread constraints, one per topology key.
+    pub topology_spread_constraints: Vec<TopologySpread>,
+    /// Hard terms for sets that already have volumes.
+    pub on_existing: OnExisting,
+    /// What to do where the user sets the very list that we would append to (L95).
+    pub user_terms: UserTerms,
+}
+
+/// One anti-affinity term to inject.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AntiAffinity {
+    /// The node label whose values tell the domains apart.
+    pub topology_key: TopologyKey,
+    /// How strong.
+    pub mode: AntiAffinityMode,
+    /// With `mode: Required`: what to do where the cluster has too few domains.
+    #[serde(default)]
+    pub when_infeasible: WhenInfeasible,
+    /// With `mode: Preferred`: how much the scheduler prefers it, 1 to 100.
+    #[serde(default)]
+    pub weight: Weight,
+}
+
+/// How strong an anti-affinity term is; the greater the stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum AntiAffinityMode {
+    /// The scheduler tries.
+    Preferred,
+    /// The scheduler leaves a pod Pending rather than break it.
+    Required,
+}
+
+/// What to do with a `Required` term that the cluster can't satisfy (L62).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum WhenInfeasible {
+    /// Inject the preferred form and warn.
+    #[default]
+    Prefer,
+    /// Inject the required form and warn.
+    Warn,
+    /// Reject the StatefulSet.
+    Deny,
+    /// Inject the required form, silently.
+    Require,
+}
+
+/// One topology spread constraint to inject.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TopologySpread {
+    /// The node label whose values tell the domains apart.
+    pub topology_key: TopologyKey,
+    /// By how many pods domains may differ; at least 1.
+    pub max_skew: NonZeroU32,
+    /// How strong.
+    pub when_unsatisfiable: WhenUnsatisfiable,
+}
+
+/// How strong a spread constraint is; the greater the stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum WhenUnsatisfiable {
+    /// The scheduler tries.
+    ScheduleAnyway,
+    /// The scheduler leaves a pod Pending rather than break it.
+    DoNotSchedule,
+}
+
+/// Hard terms for sets that already have volumes (L63).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum OnExisting {
+    /// Inject the soft form: volumes pin pods, and a hard term would wedge the rollout.
+    #[default]
+    Soften,
+    /// Inject the hard form all the same.
+    Require,
+}
+
+/// What to do where the user sets the list that we would append to (L95).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum UserTerms {
+    /// Append to it.
+    #[default]
+    Append,
+    /// Leave it alone.
+    Leave,
+}
+
+/// The budget that each StatefulSet gets.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodDisruptionBudget {
+    /// How many pods may be down at a time.
+    pub max_unavailable: MaxUnavailable,
+    /// Whether pods that aren't Ready may always be evicted (L53).
+    #[serde(default)]
+    pub unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy,
+}
+
+/// Whether pods that aren't Ready may be evicted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum UnhealthyPodEvictionPolicy {
+    /// Always: a pod that crashes in a loop blocks no drain.
+    #[default]
+    AlwaysAllow,
+    /// Only while the budget's other pods are healthy.
+    IfHealthyBudget,
+}
+
+/// What to do about violations that were there before.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Existing {
+    /// The last day on which an unchanged violation is let pass; it ends at 24:00 UTC.
+    pub enforce_after: EndOfDay,
+}
+
+/// Which exemptions count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Exemptions {
+    /// Whether `quorate.dev/exempt-reason` must say why.
+    pub require_reason: bool,
+    /// How many days ahead `quorate.dev/exempt-until` may lie; without it, an exemption needs no date.
+    pub max_days: Option<NonZeroU32>,
+    /// Groups who may exempt.
+    pub groups: Vec<String>,
+    /// Users who may exempt.
+    pub users: Vec<String>,
+}
+
+/// What to answer where Quorate itself fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum OnInternalError {
+    /// Admit, with a warning.
+    #[default]
+    Allow,
+    /// Reject.
+    Deny,
+}

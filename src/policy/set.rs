@@ -1,0 +1,75 @@
+//! A set of policies, and which of them match an object.
+
+use std::sync::Arc;
+
+use super::{OnInternalError, Policy};
+use crate::facts::{Labels, Metadata, Namespace};
+
+/// Policies in the order of their names, so that no result depends on the order of files.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySet {
+    policies: Vec<Arc<Policy>>,
+    own_namespace: Option<String>,
+}
+
+impl PolicySet {
+    /// A set of these policies.
+    #[must_use]
+    pub fn new(policies: Vec<Policy>) -> Self {
+        let mut policies: Vec<_> = policies.into_iter().map(Arc::new).collect();
+        policies.sort_by(|left, right| left.name.cmp(&right.name));
+        Self { policies, own_namespace: None }
+    }
+
+    /// The same set, governing nothing in the namespace where Quorate itself runs (L20).
+    #[must_use]
+    pub fn without_own_namespace(self, namespace: &str) -> Self {
+        Self { own_namespace: Some(namespace.to_owned()), ..self }
+    }
+
+    /// Every policy, by name.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Policy>] {
+        &self.policies
+    }
+
+    /// Whether StatefulSets in the namespace are governed at all: those of `kube-*` and Quorate's own never are (L20).
+    #[must_use]
+    pub fn governs(&self, namespace: &str) -> bool {
+        !namespace.starts_with("kube-") && self.own_namespace.as_deref() != Some(namespace)
+    }
+
+    /// Whether it takes the Namespace's labels to tell which policies match.
+    #[must_use]
+    pub fn needs_namespace_labels(&self) -> bool {
+        self.policies.iter().any(|policy| policy.spec.selection.namespace_selector.is_some())
+    }
+
+    /// The policies that match a StatefulSet, by name.
+    #[must_use]
+    pub fn matching(&self, statefulset: &Metadata, namespace: &Namespace) -> Vec<Arc<Policy>> {
+        if !self.governs(&namespace.name) {
+            return Vec::new();
+        }
+        self.policies.iter().filter(|policy| policy.matches(statefulset, namespace)).cloned().collect()
+    }
+
+    /// What to answer about an object of which too little is known to tell which policies match: the strictest word of any.
+    #[must_use]
+    pub fn on_internal_error(&self) -> OnInternalError {
+        self.policies.iter().map(|policy| policy.spec.on_internal_error).max().unwrap_or_default()
+    }
+}
+
+impl Policy {
+    fn matches(&self, statefulset: &Metadata, namespace: &Namespace) -> bool {
+        let selection = &self.spec.selection;
+        let selected = |selector: &Option<super::values::PolicySelector>, labels: &Labels| {
+            selector.as_ref().is_none_or(|selector| selector.matches(labels))
+        };
+        selected(&selection.namespace_selector, &namespace.labels)
+            && selected(&selection.object_selector, &statefulset.labels)
+            && !selection.exclude_namespaces.iter().any(|pattern| pattern.matches(&namespace.name))
+            && !selection.exclude_names.iter().any(|pattern| pattern.matches(&statefulset.name))
+    }
+}

@@ -1,0 +1,206 @@
+//! `headlessService`: each pod of a StatefulSet has a DNS name of its own.
+//!
+//! # What it checks
+//!
+//! `spec.serviceName` names a Service that exists in the namespace, is headless (`clusterIP: None`), and whose selector
+//! selects the pods of the template. Each cause has a message and, where wanted, an action of its own (L70).
+//!
+//! # Why it matters
+//!
+//! Members of a database find each other as `<pod>.<service>`. Without a headless Service of that name these names don't
+//! resolve, and behind a cluster IP a name leads to any member rather than to the one that was meant.
+//!
+//! # Example
+//!
+//! Fails, as this Service has a cluster IP:
+//!
+//! ```yaml
+//! kind: Service
+//! metadata: { name: mysql }
+//! spec:
+//!   selector: { app: mysql }
+//!   ports: [{ port: 3306 }]
+//! ```
+//!
+//! Passes:
+//!
+//! ```yaml
+//! kind: Service
+//! metadata: { name: mysql }
+//! spec:
+//!   clusterIP: None
+//!   selector: { app: mysql }
+//!   ports: [{ port: 3306 }]
+//! ```
+
+use serde::Deserialize;
+
+use super::{Action, Check, Finding, Subject};
+use crate::facts::{Evidence, Labels, Service};
+
+/// Settings of the rule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// About every cause that has no action of its own.
+    pub action: Action,
+    /// About an absent `spec.serviceName`.
+    #[serde(default)]
+    pub no_service_name: Option<Action>,
+    /// About a Service that doesn't exist. `Warn` suits directories whose files are applied in any order (L72).
+    #[serde(default)]
+    pub missing: Option<Action>,
+    /// About a Service with a cluster IP, or an ExternalName.
+    #[serde(default)]
+    pub not_headless: Option<Action>,
+    /// About a Service that doesn't select the pods.
+    #[serde(default)]
+    pub selector_mismatch: Option<Action>,
+    /// About a later change of the Service that violates one of the above.
+    #[serde(default)]
+    pub service_update: Option<Action>,
+    /// About the deletion of a Service that a StatefulSet depends on. `Warn` unless said otherwise: Helm and
+    /// `kubectl delete -f` delete the Service first (L74).
+    #[serde(default)]
+    pub service_delete: Option<Action>,
+}
+
+const FIELD: &str = "spec.serviceName";
+
+impl Check for Settings {
+    fn check(&self, subject: &Subject<'_>) -> Vec<Finding> {
+        let statefulset = subject.statefulset;
+        let namespace = &subject.surroundings.namespace.name;
+        let Some(name) = &statefulset.service_name else {
+            return vec![Finding {
+                rests_on: Evidence::NONE,
+                ..self.finding(
+                    "noServiceName",
+                    self.no_service_name,
+                    "nothing".to_owned(),
+                    "names no headless Service".to_owned(),
+                    format!("create a Service with clusterIP: None and set {FIELD} to its name"),
+                )
+            }];
+        };
+        let Some(service) = &subject.surroundings.service else {
+            return vec![Finding {
+                absence: true,
+                ..self.finding(
+                    "missing",
+                    self.missing,
+                    format!("{name:?}"),
+                    format!("names no Service in namespace {namespace:?}"),
+                    "apply the headless Service first, then apply this StatefulSet again".to_owned(),
+                )
+            }];
+        };
+        let mut findings = Vec::new();
+        if !service.is_headless() {
+            findings.push(self.finding(
+                "notHeadless",
+                self.not_headless,
+                format!("{name:?}"),
+                format!("names a Service that is not headless ({})", address(service)),
+                "recreate the Service with clusterIP: None, or name a headless one".to_owned(),
+            ));
+        }
+        if !service.selects(&statefulset.template.labels) {
+            findings.push(self.finding(
+                "selectorMismatch",
+                self.selector_mismatch,
+                format!("{name:?}"),
+                mismatch(service, &statefulset.template.labels),
+                "make the Service's spec.selector match spec.template.metadata.labels".to_owned(),
+            ));
+        }
+        findings
+    }
+}
+
+impl Settings {
+    fn finding(
+        &self,
+        cause: &'static str,
+        action: Option<Action>,
+        observed: String,
+        required: String,
+        remedy: String,
+    ) -> Finding {
+        Finding {
+            cause,
+            action: action.unwrap_or(self.action),
+            field: FIELD,
+            observed,
+            required,
+            remedy,
+            degree: 1,
+            rests_on: Evidence::SERVICE,
+            absence: false,
+        }
+    }
+}
+
+fn address(service: &Service) -> String {
+    if service.kind == "ExternalName" {
+        return "its type is ExternalName".to_owned();
+    }
+    match service.cluster_ip.as_deref() {
+        Some(address) if !address.is_empty() => format!("its clusterIP is {address}"),
+        _ => "it has no clusterIP: None".to_owned(),
+    }
+}
+
+fn mismatch(service: &Service, labels: &Labels) -> String {
+    let Some((key, wanted)) = service.selector.iter().find(|(key, value)| labels.get(*key) != Some(value)) else {
+        return "names a Service without a selector, which selects no pod".to_owned();
+    };
+    match labels.get(key) {
+        Some(actual) => format!("names a Service that selects {key}={wanted}, but the pods have {key}={actual}"),
+        None => format!("names a Service that selects {key}={wanted}, but the pods have no label {key}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+    use crate::facts::{Namespace, StatefulSet, Surroundings};
+
+    fn service(spec: Value) -> Option<Service> {
+        Some(from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap())
+    }
+
+    #[rstest]
+    #[case::headless(Some("db"), service(json!({"clusterIP": "None", "selector": {"app": "db"}})), &[])]
+    #[case::no_service_name(None, None, &["noServiceName"])]
+    #[case::empty_service_name(Some(""), None, &["noServiceName"])]
+    #[case::missing(Some("db"), None, &["missing"])]
+    #[case::cluster_ip(Some("db"), service(json!({"clusterIP": "10.0.0.1", "selector": {"app": "db"}})), &["notHeadless"])]
+    #[case::cluster_ip_to_come(Some("db"), service(json!({"selector": {"app": "db"}})), &["notHeadless"])]
+    #[case::external_name(
+        Some("db"),
+        service(json!({"type": "ExternalName", "externalName": "db.example.com"})),
+        &["notHeadless", "selectorMismatch"]
+    )]
+    #[case::other_value(Some("db"), service(json!({"clusterIP": "None", "selector": {"app": "web"}})), &["selectorMismatch"])]
+    #[case::other_label(Some("db"), service(json!({"clusterIP": "None", "selector": {"tier": "x"}})), &["selectorMismatch"])]
+    #[case::no_selector(Some("db"), service(json!({"clusterIP": "None"})), &["selectorMismatch"])]
+    fn judges_l70(#[case] name: Option<&str>, #[case] service: Option<Service>, #[case] expected: &[&str]) {
+        let statefulset: StatefulSet = from_value(json!({
+            "metadata": {"name": "db", "namespace": "shop"},
+            "spec": {"serviceName": name, "template": {"metadata": {"labels": {"app": "db"}}}}
+        }))
+        .unwrap();
+        let surroundings = Surroundings { namespace: Namespace::bare("shop"), service };
+        let settings: Settings = from_value(json!({"action": "Deny", "missing": "Warn"})).unwrap();
+        let findings = settings.check(&Subject { statefulset: &statefulset, surroundings: &surroundings });
+        assert_eq!(findings.iter().map(|finding| finding.cause).collect::<Vec<_>>(), expected);
+        for finding in findings {
+            let expected = if finding.cause == "missing" { Action::Warn } else { Action::Deny };
+            assert_eq!(finding.action, expected, "{}", finding.cause);
+        }
+    }
+}

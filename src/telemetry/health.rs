@@ -1,0 +1,44 @@
+//! What `/readyz?verbose` shows: the state of each part that readiness depends on or that an operator should see.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The state of one part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// All is well.
+    Ok,
+    /// Something is wrong that does not make Quorate unready, and what.
+    Degraded(String),
+    /// Not ready, and why.
+    NotReady(String),
+}
+
+/// The states of all parts by name.
+#[derive(Debug, Default)]
+pub struct Health {
+    parts: Mutex<BTreeMap<&'static str, State>>,
+}
+
+impl Health {
+    /// Says how a part is.
+    pub fn set(&self, part: &'static str, state: State) {
+        self.parts().insert(part, state);
+    }
+
+    /// Every part and its state, by name.
+    #[must_use]
+    pub fn states(&self) -> BTreeMap<&'static str, State> {
+        self.parts().clone()
+    }
+
+    /// Whether no part is [`State::NotReady`].
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.parts().values().any(|state| matches!(state, State::NotReady(_)))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
