@@ -38,7 +38,7 @@ pub struct Owner {
 }
 
 /// Quorate's annotations begin with this.
-pub const ANNOTATION_PREFIX: &str = "quorate.dev/";
+const ANNOTATION_PREFIX: &str = "quorate.dev/";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,6 +6,7 @@
 
 mod metadata;
 mod namespace;
+mod request;
 mod selector;
 mod service;
 mod spreading;
@@ -14,6 +15,7 @@ mod surroundings;
 
 pub use metadata::{Metadata, Owner};
 pub use namespace::Namespace;
+pub use request::{Old, Request};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use service::Service;
 pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};

@@ -10,7 +10,7 @@ mod set;
 mod values;
 
 pub use load::{LoadError, parse};
-pub use merge::{Placement, Spreading, placements};
+pub use merge::{Placement, placements};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Existing, Exemptions, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator, Policy,
     PodDisruptionBudget, Spec, TopologySpread, UserTerms, WhenInfeasible, WhenUnsatisfiable,
