@@ -38,9 +38,11 @@ impl Judge<'_> {
             (Operation::Update, None) => return Err(Failure::Undecodable("an UPDATE without oldObject".to_owned())),
             _ => None,
         };
-        let old = old_object
-            .as_ref()
-            .map(|(object, (spec_changed, template_changed))| Old { object, spec_changed: *spec_changed, template_changed: *template_changed });
+        let old = old_object.as_ref().map(|(object, (spec_changed, template_changed))| Old {
+            object,
+            spec_changed: *spec_changed,
+            template_changed: *template_changed,
+        });
         let request = Request { object: &object, old, dry_run: incoming.dry_run };
         let surroundings = self.source.surroundings(&object);
         match webhook {

@@ -35,12 +35,19 @@ struct Denial {
 impl Answer {
     /// What Quorate has no say in is admitted without a word.
     pub(super) fn not_reviewed() -> Self {
-        Self { verdict: Verdict::Allow.name(), denial: None, patch: None, warnings: Vec::new(), annotations: BTreeMap::new() }
+        Self {
+            verdict: Verdict::Allow.name(),
+            denial: None,
+            patch: None,
+            warnings: Vec::new(),
+            annotations: BTreeMap::new(),
+        }
     }
 
     /// A mutation that changes nothing.
     pub(super) fn left_alone(policies: &[Arc<Policy>]) -> Self {
-        let annotations = BTreeMap::from([("policies", names(policies)), ("verdict", Verdict::Allow.name().to_owned())]);
+        let annotations =
+            BTreeMap::from([("policies", names(policies)), ("verdict", Verdict::Allow.name().to_owned())]);
         Self { annotations, ..Self::not_reviewed() }
     }
 

@@ -34,7 +34,9 @@ pub enum ConnectError {
         source: kube::config::KubeconfigError,
     },
     /// There is neither a ServiceAccount nor a kubeconfig.
-    #[error("no cluster: not in a Pod, and no usable kubeconfig ({0}); give --kubeconfig FILE, or --standalone to serve without a cluster")]
+    #[error(
+        "no cluster: not in a Pod, and no usable kubeconfig ({0}); give --kubeconfig FILE, or --standalone to serve without a cluster"
+    )]
     NoCluster(#[source] kube::config::InferConfigError),
     /// The client can't be made.
     #[error("can't make a client for the cluster: {0}")]

@@ -61,7 +61,8 @@ impl Cluster {
 
     /// Keeps the caches in step with the API server, for ever.
     pub async fn follow(self, health: Arc<Health>) {
-        let namespaces = follow::<v1::Namespace, _>(Api::all(self.client.clone()), self.namespaces, NAMESPACES, health.clone());
+        let namespaces =
+            follow::<v1::Namespace, _>(Api::all(self.client.clone()), self.namespaces, NAMESPACES, health.clone());
         let services = follow::<v1::Service, _>(Api::all(self.client), self.services, SERVICES, health);
         futures::join!(namespaces, services);
     }
@@ -90,14 +91,16 @@ impl Cluster {
             return Ok(());
         }
         let name = &statefulset.metadata.namespace;
-        let namespace = kinds.contains(Evidence::NAMESPACE).then(|| async {
-            get::<v1::Namespace, Namespace>(Api::all(self.client.clone()), name).await
-        });
-        let service = statefulset.service_name.as_ref().filter(|_| kinds.contains(Evidence::SERVICE)).map(|service| async move {
-            get::<v1::Service, Service>(Api::namespaced(self.client.clone(), name), service).await
-        });
+        let namespace = kinds
+            .contains(Evidence::NAMESPACE)
+            .then(|| async { get::<v1::Namespace, Namespace>(Api::all(self.client.clone()), name).await });
+        let service =
+            statefulset.service_name.as_ref().filter(|_| kinds.contains(Evidence::SERVICE)).map(|service| async move {
+                get::<v1::Service, Service>(Api::namespaced(self.client.clone(), name), service).await
+            });
         let reads = async { futures::try_join!(flip(namespace), flip(service)) };
-        let (namespace, service) = tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)??;
+        let (namespace, service) =
+            tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)??;
         if let Some(namespace) = namespace {
             surroundings.namespace = namespace.unwrap_or_else(|| Namespace::bare(name));
         }
