@@ -14,6 +14,9 @@ pub(super) enum Operation {
     Update,
     Delete,
     Connect,
+    /// It could not be read.
+    #[serde(skip)]
+    Unknown,
 }
 
 impl Operation {
@@ -23,6 +26,7 @@ impl Operation {
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
             Self::Connect => "CONNECT",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }
@@ -86,7 +90,7 @@ impl<'a> Incoming<'a> {
     pub(super) fn bare(uid: String) -> Self {
         Self {
             uid: Cow::Owned(uid),
-            operation: Operation::Connect,
+            operation: Operation::Unknown,
             kind: GroupKind::default(),
             sub_resource: None,
             namespace: Cow::Borrowed(""),
