@@ -13,6 +13,8 @@ pub struct Violation {
     pub policy: String,
     /// What is done about it, after ratchet and dry run.
     pub action: Action,
+    /// Whether an exemption covers it.
+    pub exempt: bool,
     /// What the rule found.
     pub finding: Finding,
 }
