@@ -9,7 +9,7 @@ mod schema;
 mod set;
 mod values;
 
-pub use load::{LoadError, parse};
+pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse};
 pub use merge::{Placement, Spreading, placements};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Existing, Exemptions, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator, Policy,

@@ -1,12 +1,17 @@
 //! The values of a policy that are more than a number or a string. Each is right once it exists.
 
+mod name;
+mod selector;
+
+pub(super) use name::{LabelKey, LabelValue, PolicyName};
+pub use name::TopologyKey;
+pub(super) use selector::PolicySelector;
+
 use std::fmt;
 
 use globset::{Glob, GlobMatcher};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
-
-use crate::facts::{LabelSelector, Labels, Operator};
 
 /// A glob of names: `*` is any run of characters, `?` one, `[ab]` one of these, `{a,b}` one of these.
 #[derive(Debug, Clone)]
@@ -41,64 +46,6 @@ impl<'de> Deserialize<'de> for NamePattern {
     }
 }
 
-/// A label selector of which each requirement makes sense.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicySelector(LabelSelector);
-
-impl PolicySelector {
-    /// Whether an object with these labels is selected.
-    #[must_use]
-    pub fn matches(&self, labels: &Labels) -> bool {
-        self.0.matches(labels)
-    }
-}
-
-impl<'de> Deserialize<'de> for PolicySelector {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let selector = LabelSelector::deserialize(deserializer)?;
-        for (key, value) in &selector.match_labels {
-            check_label_key(key).map_err(de::Error::custom)?;
-            check_label_value(value).map_err(de::Error::custom)?;
-        }
-        for requirement in &selector.match_expressions {
-            check_label_key(&requirement.key).map_err(de::Error::custom)?;
-            let wants_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
-            if wants_values == requirement.values.is_empty() {
-                return Err(de::Error::custom(format_args!(
-                    "the requirement on {:?} has operator {:?}, which takes {}",
-                    requirement.key,
-                    requirement.operator,
-                    if wants_values { "at least one of `values`" } else { "no `values`" },
-                )));
-            }
-            for value in &requirement.values {
-                check_label_value(value).map_err(de::Error::custom)?;
-            }
-        }
-        Ok(Self(selector))
-    }
-}
-
-/// The key of a node label that tells domains apart.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopologyKey(String);
-
-impl TopologyKey {
-    /// The key.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for TopologyKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let key = String::deserialize(deserializer)?;
-        check_label_key(&key).map_err(de::Error::custom)?;
-        Ok(Self(key))
-    }
-}
-
 /// The weight of a preferred term: 1 to 100, 100 where omitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Weight(u8);
@@ -121,7 +68,7 @@ impl<'de> Deserialize<'de> for Weight {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match i64::deserialize(deserializer)? {
             weight @ 1..=100 => Ok(Self(u8::try_from(weight).unwrap_or(100))),
-            weight => Err(de::Error::custom(format_args!("{weight} is not a weight; write 1 to 100"))),
+            weight => Err(de::Error::custom(format_args!("{weight} is no weight; write 1 to 100"))),
         }
     }
 }
@@ -214,35 +161,14 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
     }
 }
 
-/// The syntax of a label's key: an optional DNS prefix and a slash, then a name of at most 63 characters.
-fn check_label_key(key: &str) -> Result<(), String> {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let prefix_is_right = prefix.is_none_or(|prefix| {
-        !prefix.is_empty()
-            && prefix.len() <= 253
-            && prefix.split('.').all(|part| is_label_text(part) && !part.contains('_'))
-            && !prefix.contains(|character: char| character.is_ascii_uppercase())
-    });
-    if prefix_is_right && !name.is_empty() && is_label_text(name) {
-        return Ok(());
-    }
-    Err(format!("{key:?} is not the key of a label; write one such as environment or topology.kubernetes.io/zone"))
+
+/// The message of a mistake that shows only once a type has all of its fields: which of them is wrong, written as `.weight` or
+/// `[1].topologyKey`, and how.
+pub(super) fn at(field: impl fmt::Display, message: impl fmt::Display) -> String {
+    format!("{field}: {message}")
 }
 
-/// The syntax of a label's value: empty, or at most 63 letters, digits, `-`, `_` and `.`, the ends alphanumeric.
-fn check_label_value(value: &str) -> Result<(), String> {
-    if value.is_empty() || is_label_text(value) {
-        return Ok(());
-    }
-    Err(format!(
-        "{value:?} can't be the value of a label: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a \
-         letter or digit"
-    ))
-}
-
-fn is_label_text(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text.ends_with(|last: char| last.is_ascii_alphanumeric())
-        && text.chars().all(|each| each.is_ascii_alphanumeric() || matches!(each, '-' | '_' | '.'))
+/// The two parts of such a message.
+pub(super) fn split_at(message: &str) -> Option<(&str, &str)> {
+    message.split_once(": ").filter(|(field, _)| field.starts_with(['.', '[']) && !field.contains(' '))
 }

@@ -8,7 +8,7 @@ use super::Action;
 
 /// Settings of a rule that has nothing to set but its action.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct ActionOnly {
     /// What is to be done about a violation.
     pub action: Action,
@@ -16,7 +16,7 @@ pub struct ActionOnly {
 
 /// Settings of `terminationGracePeriod`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct TerminationGracePeriod {
     /// What is to be done about a violation.
     pub action: Action,

@@ -77,7 +77,7 @@ macro_rules! rules {
 
         /// A policy's `spec.validate`: the settings of each rule; a rule that is not named is off.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
         pub struct Validate {
             $(#[doc = concat!("Settings of `", $name, "`.")] pub $module: Option<$module::Settings>,)*
             /// Accepted, not checked yet.

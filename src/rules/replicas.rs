@@ -36,7 +36,7 @@ use crate::facts::Evidence;
 
 /// Settings of the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
     /// About too few replicas, and about zero where that isn't allowed.
     pub action: Action,
