@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::values::{at, EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};
-use crate::rules::Validate;
+use crate::rules::{Validate, count, some_count};
 
 /// One policy: its name and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +155,7 @@ pub struct TopologySpread {
     /// The node label whose values tell the domains apart.
     pub topology_key: TopologyKey,
     /// By how many pods domains may differ; at least 1.
+    #[serde(deserialize_with = "count")]
     pub max_skew: NonZeroU32,
     /// How strong.
     pub when_unsatisfiable: WhenUnsatisfiable,
@@ -225,6 +226,7 @@ pub struct Exemptions {
     /// Whether `quorate.dev/exempt-reason` must say why.
     pub require_reason: bool,
     /// How many days ahead `quorate.dev/exempt-until` may lie; without it, an exemption needs no date.
+    #[serde(deserialize_with = "some_count")]
     pub max_days: Option<NonZeroU32>,
     /// Groups who may exempt.
     pub groups: Vec<String>,

@@ -37,10 +37,10 @@ impl<'de> Deserialize<'de> for NamePattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {
-            return Err(de::Error::custom("an empty glob matches nothing; write a name or a glob such as \"sandbox-*\""));
+            return Err(de::Error::custom("is empty and matches nothing; write a name, or a glob such as \"sandbox-*\""));
         }
         let glob = Glob::new(&text).map_err(|error| {
-            de::Error::custom(format_args!("{text:?} is not a glob: {}; write one such as \"sandbox-*\"", error.kind()))
+            de::Error::custom(format_args!("{text:?} is no glob: {}; write one such as \"sandbox-*\"", error.kind()))
         })?;
         Ok(Self(glob.compile_matcher()))
     }
@@ -66,10 +66,31 @@ impl Default for Weight {
 
 impl<'de> Deserialize<'de> for Weight {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match i64::deserialize(deserializer)? {
-            weight @ 1..=100 => Ok(Self(u8::try_from(weight).unwrap_or(100))),
-            weight => Err(de::Error::custom(format_args!("{weight} is no weight; write 1 to 100"))),
+        struct WeightVisitor;
+
+        impl Visitor<'_> for WeightVisitor {
+            type Value = Weight;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number from 1 to 100")
+            }
+
+            fn visit_u64<E: de::Error>(self, weight: u64) -> Result<Weight, E> {
+                match u8::try_from(weight) {
+                    Ok(weight @ 1..=100) => Ok(Weight(weight)),
+                    _ => Err(E::invalid_value(de::Unexpected::Unsigned(weight), &self)),
+                }
+            }
+
+            fn visit_i64<E: de::Error>(self, weight: i64) -> Result<Weight, E> {
+                match u64::try_from(weight) {
+                    Ok(weight) => self.visit_u64(weight),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(weight), &self)),
+                }
+            }
         }
+
+        deserializer.deserialize_any(WeightVisitor)
     }
 }
 
@@ -102,7 +123,7 @@ impl<'de> Deserialize<'de> for EndOfDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text)
-            .ok_or_else(|| de::Error::custom(format_args!("{text:?} is not a date; write it as 2027-03-31")))
+            .ok_or_else(|| de::Error::custom(format_args!("{text:?} is no date; write year-month-day, such as 2027-03-31")))
     }
 }
 
@@ -125,12 +146,12 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
             type Value = MaxUnavailable;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("Quorum, a whole number of pods from 1, or a percentage from \"1%\" to \"100%\"")
+                formatter.write_str("Quorum, a whole number of pods, 1 or more, or a percentage from 1% to 100%")
             }
 
             fn visit_i64<E: de::Error>(self, pods: i64) -> Result<MaxUnavailable, E> {
                 match u32::try_from(pods) {
-                    Ok(0) => Err(E::custom("0 would let no pod be evicted and block every drain; write Quorum, or 1 or more")),
+                    Ok(0) => Err(E::custom("0 would let no pod be evicted and block every drain; write Quorum, or a number from 1")),
                     Ok(pods) if i32::try_from(pods).is_ok() => Ok(MaxUnavailable::Pods(pods)),
                     _ => Err(E::invalid_value(de::Unexpected::Signed(pods), &self)),
                 }
@@ -149,7 +170,7 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
                 }
                 match text.strip_suffix('%').map(str::parse::<u8>) {
                     Some(Ok(0)) => {
-                        Err(E::custom("0% would let no pod be evicted and block every drain; write Quorum, or 1% or more"))
+                        Err(E::custom("0% would let no pod be evicted and block every drain; write Quorum, or a percentage from 1%"))
                     }
                     Some(Ok(percent @ 1..=100)) => Ok(MaxUnavailable::Percent(percent)),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),

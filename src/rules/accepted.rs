@@ -21,7 +21,7 @@ pub struct TerminationGracePeriod {
     /// What is to be done about a violation.
     pub action: Action,
     /// The fewest seconds between SIGTERM and SIGKILL; at least 1, as 0 is always a violation.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "super::count")]
     pub minimum_seconds: NonZeroU32,
 }
 

@@ -7,6 +7,7 @@
 
 mod accepted;
 mod action;
+mod count;
 pub mod headless_service;
 pub mod replicas;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use accepted::{ActionOnly, TerminationGracePeriod};
 pub use action::Action;
+pub(crate) use count::{count, some_count};
 
 use crate::facts::{Evidence, StatefulSet, Surroundings};
 

@@ -41,6 +41,7 @@ pub struct Settings {
     /// About too few replicas, and about zero where that isn't allowed.
     pub action: Action,
     /// The fewest replicas; at least 1.
+    #[serde(deserialize_with = "super::count")]
     pub minimum: NonZeroU32,
     /// About an even count. Zero is not even.
     #[serde(default)]

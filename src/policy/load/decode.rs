@@ -8,8 +8,9 @@ use serde_saphyr::{Error, Options};
 
 use super::document::Document;
 use super::locate::{self, Path};
-use super::{LoadError, excerpt, words};
-use crate::policy::values::{LabelKey, LabelValue, PolicyName};
+use super::words::{self, About};
+use super::{LoadError, Place, excerpt};
+use crate::policy::values::{LabelKey, LabelValue, PolicyName, split_at};
 use crate::policy::{Policy, Spec};
 
 /// How deep a document may nest; the schema needs eight levels.
@@ -94,25 +95,29 @@ fn decode<T: DeserializeOwned>(document: &Document<'_>) -> Result<T, (Error, Pat
 
 fn explain(document: &Document<'_>, error: &Error, path: Path) -> LoadError {
     let error = match error.without_snippet() {
-        Error::AliasError { error, .. } => error,
+        Error::AliasError { error, .. } => error.without_snippet(),
         error => error,
     };
     let at_error = error.location().map(|location| locate::place(document, location));
-    // What a type finds wrong once it has all of its fields names the one that is wrong: see `policy::values::at`.
-    let message = error.to_string();
-    let (path, found, message) = match crate::policy::values::split_at(&message) {
-        Some((rest, message)) if matches!(error, Error::Message { .. }) => {
-            let path = path.join(rest);
-            let found = locate::find(document, &path);
-            (path, found, message.to_owned())
-        }
-        _ => {
-            let mut found = locate::find(document, &path);
-            found.place = at_error.unwrap_or(found.place);
-            let message = words::explain(document, error, &found);
-            (path, found, message)
-        }
-    };
-    let shown = excerpt::show(document, found.place);
-    LoadError::new(document.file, message).at(found.place).field(path.to_string()).excerpt(shown)
+    if let Error::Message { msg, .. } = error
+        && let Some((rest, message)) = split_at(msg)
+    {
+        let path = path.join(rest);
+        return show(document, locate::find(document, &path).place, &path, message.to_owned());
+    }
+    let found = locate::find(document, &path);
+    let message = words::explain(error, path.key(), &found.written);
+    match words::about(error) {
+        About::Value => show(document, found.place, &path, message),
+        About::Key => show(document, at_error.unwrap_or(found.place), &path, message),
+        // The path is where reading stopped, not what is wrong.
+        About::Text => show(document, at_error.unwrap_or(found.place), &Path::default(), message),
+    }
+}
+
+fn show(document: &Document<'_>, place: Place, path: &Path, message: String) -> LoadError {
+    LoadError::new(document.file, message)
+        .at(place)
+        .field(path.to_string())
+        .excerpt(excerpt::show(document, place))
 }

@@ -1,6 +1,6 @@
 //! The documents of a file. Each is decoded on its own, so that one mistake hides none in the next.
 
-use super::{LoadError, Place, excerpt};
+use super::{LoadError, Place};
 
 /// One document of a file.
 #[derive(Debug, Clone, Copy)]
@@ -14,11 +14,6 @@ pub(super) struct Document<'a> {
 }
 
 impl Document<'_> {
-    /// An error at a place of the file.
-    pub(super) fn error(&self, place: Place, message: impl Into<String>) -> LoadError {
-        LoadError::new(self.file, message).at(place).excerpt(excerpt::show(self, place))
-    }
-
     /// A line of the file.
     pub(super) fn line(&self, line: usize) -> Option<&str> {
         self.text.lines().nth(line.checked_sub(self.lines_before + 1)?)

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Error, Location, Spanned};
+use serde_saphyr::{Location, Spanned};
 
 use super::decode::options;
 use super::document::Document;
-use super::{LoadError, Place};
+use super::Place;
 
 /// The path of a field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,15 @@ impl Path {
         }
         self
     }
+
+    /// The name of the field that it leads to; empty for the document as a whole.
+    pub(super) fn key(&self) -> &str {
+        match self.0.last() {
+            Some(Step::Key(key)) => key,
+            Some(Step::Index(_)) => "element",
+            None => "",
+        }
+    }
 }
 
 impl From<&serde_path_to_error::Path> for Path {
@@ -50,13 +59,18 @@ impl fmt::Display for Path {
         for (index, step) in self.0.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(formatter, "[{index}]")?,
-                Step::Key(key) if key.contains('.') => write!(formatter, "[{key:?}]")?,
+                Step::Key(key) if !key.chars().all(is_plain) => write!(formatter, "[{key:?}]")?,
                 Step::Key(key) if index == 0 => formatter.write_str(key)?,
                 Step::Key(key) => write!(formatter, ".{key}")?,
             }
         }
         Ok(())
     }
+}
+
+/// Whether a character of a key can be written in a path as it is.
+fn is_plain(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '-' | '_' | '/')
 }
 
 /// What is written at a path.

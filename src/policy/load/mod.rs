@@ -12,10 +12,10 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use super::Policy;
-use document::Document;
 pub use error::{LoadError, LoadErrors, Place};
 use locate::Path;
+
+use super::Policy;
 
 /// A policy and where it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,41 +4,109 @@ use serde_saphyr::Error;
 use serde_saphyr::budget::BudgetBreach;
 
 use super::decode::{MAX_ALIASED, MAX_DEPTH};
-use super::document::Document;
-use super::locate::Found;
 
-/// What is wrong, and what would be right.
-pub(super) fn explain(document: &Document<'_>, error: &Error, found: &Found) -> String {
-    let written = &found.written;
+/// What an error is about, which decides where its place is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// The text is no YAML, or too much of it: the decoder's place, and no field.
+    Text,
+    /// A key: the decoder's place.
+    Key,
+    /// The value of the field: the field's place.
+    Value,
+}
+
+/// What the error is about.
+pub(super) fn about(error: &Error) -> About {
     match error {
+        Error::SerdeUnknownField { .. } | Error::DuplicateMappingKey { .. } | Error::Message { .. } => About::Key,
+        Error::SerdeUnknownVariant { .. }
+        | Error::SerdeMissingField { .. }
+        | Error::SerdeInvalidType { .. }
+        | Error::SerdeInvalidValue { .. }
+        | Error::InvalidScalar { .. }
+        | Error::InvalidBooleanStrict { .. }
+        | Error::Unexpected { .. }
+        | Error::NullIntoString { .. }
+        | Error::QuotingRequired { .. }
+        | Error::UnexpectedValueForUnitEnumVariant { .. }
+        | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => About::Value,
+        _ => About::Text,
+    }
+}
+
+/// What is wrong, and what would be right, where `key` is the field's name and `written` its value.
+pub(super) fn explain(error: &Error, key: &str, written: &str) -> String {
+    match error {
+        Error::Message { msg, .. } => msg.clone(),
         Error::SerdeUnknownField { field, expected, .. } => unknown_field(field, expected),
         Error::SerdeUnknownVariant { variant, expected, .. } => unknown_variant(variant, expected),
-        Error::SerdeMissingField { field, .. } => missing_field(field),
-        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => mismatch(written, expected),
-        _ => error.to_string(),
+        Error::SerdeMissingField { field, .. } => format!("lacks {field}; add it{}", example(field)),
+        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => mismatch(key, written, expected),
+        Error::InvalidScalar { ty, .. } => mismatch(key, written, ty),
+        Error::Unexpected { expected, .. } => mismatch(key, written, expected),
+        Error::InvalidBooleanStrict { .. } => mismatch(key, written, "bool"),
+        Error::NullIntoString { .. } => mismatch(key, "nothing", "string"),
+        Error::QuotingRequired { value, .. } => format!("{value} is no text to YAML; put it in quotes: {value:?}"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is given twice; keep one of the two"),
+        Error::DuplicateMappingKey { .. } => "a key is given twice; keep one of the two".to_owned(),
+        Error::UnsupportedTag { tag, .. } => format!("the tag {tag} means nothing here; remove it"),
+        Error::UnknownAnchor { .. } => "no anchor (&name) of this document has the name of this alias (*name)".to_owned(),
+        Error::AliasReplayLimitExceeded { .. } => {
+            format!("the aliases (*name) of this document stand for more than {MAX_ALIASED} values; write out what you mean")
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("is nested more than {MAX_DEPTH} levels deep, which no policy needs")
+        }
+        Error::Budget { .. } => "holds more than any policy needs; split it, or write it without aliases".to_owned(),
+        Error::UnexpectedValueForUnitEnumVariant { .. } | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => {
+            mismatch(key, written, "one word")
+        }
+        Error::ExternalMessage { msg, .. } if msg.starts_with("tabs disallowed") => {
+            "a tab can't indent YAML; use spaces".to_owned()
+        }
+        Error::ExternalMessage { msg, .. } => {
+            format!("is no YAML: {msg}; look at the indentation, and whether quotes and brackets are closed")
+        }
+        other => format!("is no YAML that can be read: {other}"),
     }
 }
 
 fn unknown_field(field: &str, expected: &[&'static str]) -> String {
-    match expected {
-        [] => format!("{field:?} is no field here; remove it"),
-        expected => format!("is no field here; {}", choose(field, expected)),
+    match (home(field), similar(field, expected)) {
+        (Some(home), None) => format!("is no field here but of {home}; move it there"),
+        _ => format!("is no field here; {}", choose(field, expected, "the fields here are")),
+    }
+}
+
+/// Where fields belong that are easily put elsewhere.
+fn home(field: &str) -> Option<&'static str> {
+    match field {
+        "match" | "validate" | "mutate" | "existing" | "exemptions" | "onInternalError" => Some("spec"),
+        "namespaceSelector" | "objectSelector" | "excludeNamespaces" | "excludeNames" | "ownedByOperator" => Some("spec.match"),
+        "matchLabels" | "matchExpressions" => Some("spec.match.namespaceSelector or spec.match.objectSelector"),
+        "podAntiAffinity" | "topologySpreadConstraints" | "onExisting" | "userTerms" => Some("spec.mutate"),
+        "maxUnavailable" | "unhealthyPodEvictionPolicy" => Some("spec.podDisruptionBudget"),
+        "headlessService" | "replicas" | "persistentStorage" | "readinessProbe" | "updateStrategy"
+        | "terminationGracePeriod" | "spread" => Some("spec.validate"),
+        "enforceAfter" => Some("spec.existing"),
+        _ => None,
     }
 }
 
 fn unknown_variant(written: &str, expected: &[&'static str]) -> String {
     match expected {
-        [only] => format!("{written:?} must be {only}"),
-        expected => format!("{written:?} is not allowed here; {}", choose(written, expected)),
+        [only] => format!("{written:?} must be {only}; keep other objects out of policy files"),
+        expected => format!("{written:?} is not allowed here; {}", choose(written, expected, "possible are")),
     }
 }
 
 /// The likely one first, then all.
-fn choose(written: &str, expected: &[&'static str]) -> String {
-    let all = expected.join(", ");
+fn choose(written: &str, expected: &[&'static str], all: &str) -> String {
+    let names = expected.join(", ");
     match similar(written, expected) {
-        Some(likely) => format!("did you mean {likely}? Possible are {all}"),
-        None => format!("possible are {all}"),
+        Some(likely) => format!("did you mean {likely}? ({all} {names})"),
+        None => format!("{all} {names}"),
     }
 }
 
@@ -48,10 +116,6 @@ fn similar(written: &str, expected: &[&'static str]) -> Option<&'static str> {
     let likeness = |other: &str| strsim::jaro_winkler(&written, &other.to_lowercase());
     let best = expected.iter().max_by(|left, right| likeness(left).total_cmp(&likeness(right)))?;
     (likeness(best) >= 0.8).then_some(best)
-}
-
-fn missing_field(field: &str) -> String {
-    format!("lacks {field}; add it{}", example(field))
 }
 
 /// How a field that must be there may look.
@@ -72,28 +136,29 @@ fn example(field: &str) -> String {
         "enforceAfter" => "2027-03-31",
         "key" => "environment",
         "operator" => "In",
+        "podDisruptionBudget" => "{ maxUnavailable: Quorum }",
         _ => return String::new(),
     };
     format!(", such as {field}: {example}")
 }
 
-fn mismatch(written: &str, expected: &str) -> String {
-    let expected = plain(expected);
-    if written == "nothing" {
-        return format!("is empty; write {expected}, or remove it");
-    }
-    format!("{written} is not allowed here; write {expected}")
-}
-
-/// What serde calls a type, in plain words.
-fn plain(expected: &str) -> &str {
-    match expected {
-        "a nonzero u32" | "u32" => "a whole number, 1 or more",
-        "i64" => "a whole number",
-        "a boolean" | "bool" => "true or false",
-        "a string" | "string" => "text",
-        "a sequence" | "sequence" => "a list",
-        "a map" | "map" | "mapping" => "a mapping",
+fn mismatch(key: &str, written: &str, expected: &str) -> String {
+    let expected = match expected {
+        "a boolean" | "boolean" | "bool" => "true or false",
+        "a string" | "string" | "string scalar" => "text",
+        "a sequence" | "sequence start" => "a list",
+        "a map" | "mapping start" => "a mapping",
         other => other,
+    };
+    let example = match written {
+        "Deny" | "Warn" | "Audit" | "Off" if expected == "a mapping" => format!(", such as {key}: {{ action: {written} }}"),
+        _ if expected.starts_with("one of") || expected.starts_with("Quorum") => String::new(),
+        _ => example(key),
+    };
+    match (written, key) {
+        (_, "") => "is no policy; write a mapping that begins with apiVersion: quorate.dev/v1alpha1".to_owned(),
+        ("nothing", "spec" | "metadata" | "name" | "action") => format!("is empty; write {expected}{example}"),
+        ("nothing", _) => format!("is empty; write {expected}{example}, or remove it"),
+        _ => format!("{written} is not allowed here; write {expected}{example}"),
     }
 }
