@@ -69,6 +69,7 @@ fn print_text(read: &Result<Vec<Located>, LoadErrors>) {
                 println!("  {}: {}", located.policy.name, summary(&located.policy));
             }
         }
+        Err(errors) if errors.iter().count() == 1 => eprintln!("{errors}"),
         Err(errors) => eprintln!("{errors}\n\n{}", errors.summary()),
     }
 }

@@ -6,6 +6,12 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct PolicyPaths {
     /// Policy file, or directory of such; may be repeated
-    #[arg(long = "policies", value_name = "PATH", env = "QUORATE_POLICIES", value_delimiter = ',', default_value = "policies")]
+    #[arg(
+        long = "policies",
+        value_name = "PATH",
+        env = "QUORATE_POLICIES",
+        value_delimiter = ',',
+        default_value = "policies"
+    )]
     pub(super) policies: Vec<PathBuf>,
 }

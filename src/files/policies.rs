@@ -108,7 +108,9 @@ fn list(path: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn no_files(directories: &[PathBuf]) -> String {
     let hint = match directories.first() {
-        Some(directory) => format!("; directories inside of it are not read, name them: --policies {}", shown(directory)),
+        Some(directory) => {
+            format!("; directories inside of it are not read, name them: --policies {}", shown(directory))
+        }
         None => "; put an AvailabilityPolicy there, or name another directory with --policies".to_owned(),
     };
     format!("holds no policy file (*.yaml, *.yml, *.json){hint}")
@@ -131,14 +133,21 @@ fn contents(file: &Path, room: u64) -> Result<Vec<u8>, String> {
     Err(if limit < MAX_FILE_BYTES {
         format!("is too much: all policy files together may have {} MiB", MAX_TOTAL_BYTES >> 20)
     } else {
-        format!("is larger than {} MiB, too large for a policy file; split it, or is it another kind of file?", limit >> 20)
+        format!(
+            "is larger than {} MiB, too large for a policy file; split it, or is it another kind of file?",
+            limit >> 20
+        )
     })
 }
 
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "does not exist; name a policy file or a directory of such with --policies".to_owned(),
-        io::ErrorKind::PermissionDenied => "can't be read: permission denied; let the user that runs quorate read it".to_owned(),
+        io::ErrorKind::NotFound => {
+            "does not exist; name a policy file or a directory of such with --policies".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "can't be read: permission denied; let the user that runs quorate read it".to_owned()
+        }
         _ => format!("can't be read: {error}"),
     }
 }

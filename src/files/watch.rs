@@ -21,6 +21,8 @@ use crate::telemetry::{Health, Metrics, State};
 
 /// The part of `/readyz?verbose` that is about policies.
 const PART: &str = "policies";
+/// How many times reading is put off while files go on changing.
+const MAX_DEBOUNCES: usize = 25;
 
 /// How soon changes are noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +96,8 @@ impl Reloader {
         if self.digest == Some(digest(&snapshot)) {
             return;
         }
-        // Several files, or a large one, are not written at once.
-        loop {
+        // Several files, or a large one, are not written at once. What never comes to rest is read all the same.
+        for _ in 0..MAX_DEBOUNCES {
             sleep(debounce).await;
             let Some(later) = take(&self.paths).await else { return };
             if later == snapshot {
@@ -182,6 +184,6 @@ fn changes(before: &PolicySet, after: &PolicySet) -> Option<String> {
         .iter()
         .filter(|(name, policy)| before.get(*name).is_some_and(|before| before != *policy))
         .map(|(name, _)| format!("~{name}"));
-    let changes: Vec<_> = added.chain(removed).chain(changed).collect();
-    (!changes.is_empty()).then(|| changes.join(" "))
+    let all: Vec<_> = added.chain(removed).chain(changed).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }

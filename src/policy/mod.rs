@@ -12,8 +12,9 @@ mod values;
 pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse};
 pub use merge::{Placement, Spreading, placements};
 pub use schema::{
-    AntiAffinity, AntiAffinityMode, Existing, Exemptions, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator, Policy,
-    PodDisruptionBudget, Spec, TopologySpread, UserTerms, WhenInfeasible, WhenUnsatisfiable,
+    AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,
+    PodDisruptionBudget, Policy, Spec, TopologySpread, UnhealthyPodEvictionPolicy, UserTerms, WhenInfeasible,
+    WhenUnsatisfiable,
 };
 pub use set::PolicySet;
-pub use values::{EndOfDay, MaxUnavailable, NamePattern, TopologyKey, Weight};
+pub use values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::values::{at, EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};
+use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight, at};
 use crate::rules::{Validate, count, some_count};
 
 /// One policy: its name and what it says.

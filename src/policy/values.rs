@@ -3,9 +3,9 @@
 mod name;
 mod selector;
 
-pub(super) use name::{LabelKey, LabelValue, PolicyName};
 pub use name::TopologyKey;
-pub(super) use selector::PolicySelector;
+pub(super) use name::{LabelKey, LabelValue, PolicyName};
+pub use selector::PolicySelector;
 
 use std::fmt;
 
@@ -37,7 +37,9 @@ impl<'de> Deserialize<'de> for NamePattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {
-            return Err(de::Error::custom("is empty and matches nothing; write a name, or a glob such as \"sandbox-*\""));
+            return Err(de::Error::custom(
+                "is empty and matches nothing; write a name, or a glob such as \"sandbox-*\"",
+            ));
         }
         let glob = Glob::new(&text).map_err(|error| {
             de::Error::custom(format_args!("{text:?} is no glob: {}; write one such as \"sandbox-*\"", error.kind()))
@@ -122,8 +124,9 @@ impl fmt::Display for EndOfDay {
 impl<'de> Deserialize<'de> for EndOfDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| de::Error::custom(format_args!("{text:?} is no date; write year-month-day, such as 2027-03-31")))
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format_args!("{text:?} is no date; write year-month-day, such as 2027-03-31"))
+        })
     }
 }
 
@@ -151,7 +154,9 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
 
             fn visit_i64<E: de::Error>(self, pods: i64) -> Result<MaxUnavailable, E> {
                 match u32::try_from(pods) {
-                    Ok(0) => Err(E::custom("0 would let no pod be evicted and block every drain; write Quorum, or a number from 1")),
+                    Ok(0) => Err(E::custom(
+                        "0 would let no pod be evicted and block every drain; write Quorum, or a number from 1",
+                    )),
                     Ok(pods) if i32::try_from(pods).is_ok() => Ok(MaxUnavailable::Pods(pods)),
                     _ => Err(E::invalid_value(de::Unexpected::Signed(pods), &self)),
                 }
@@ -169,9 +174,9 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
                     return Ok(MaxUnavailable::Quorum);
                 }
                 match text.strip_suffix('%').map(str::parse::<u8>) {
-                    Some(Ok(0)) => {
-                        Err(E::custom("0% would let no pod be evicted and block every drain; write Quorum, or a percentage from 1%"))
-                    }
+                    Some(Ok(0)) => Err(E::custom(
+                        "0% would let no pod be evicted and block every drain; write Quorum, or a percentage from 1%",
+                    )),
                     Some(Ok(percent @ 1..=100)) => Ok(MaxUnavailable::Percent(percent)),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                 }
@@ -181,7 +186,6 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
         deserializer.deserialize_any(MaxUnavailableVisitor)
     }
 }
-
 
 /// The message of a mistake that shows only once a type has all of its fields: which of them is wrong, written as `.weight` or
 /// `[1].topologyKey`, and how.

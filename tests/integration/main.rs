@@ -1,1 +1,4 @@
 //! Integration tests.
+
+mod policy_files;
+mod policy_reload;

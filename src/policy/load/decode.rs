@@ -66,7 +66,10 @@ pub(super) fn policy(document: &Document<'_>) -> Result<Policy, LoadError> {
     let written = decode::<Header>(document).and_then(|_| decode::<Written>(document));
     match written {
         Ok(Written { metadata, spec, .. }) => Ok(Policy { name: metadata.name.into(), spec }),
-        Err((error, path)) => Err(explain(document, &error, path)),
+        Err(failed) => {
+            let (error, path) = *failed;
+            Err(explain(document, &error, path))
+        }
     }
 }
 
@@ -82,7 +85,7 @@ pub(super) fn options() -> Options {
     }
 }
 
-fn decode<T: DeserializeOwned>(document: &Document<'_>) -> Result<T, (Error, Path)> {
+fn decode<T: DeserializeOwned>(document: &Document<'_>) -> Result<T, Box<(Error, Path)>> {
     let mut path = Path::default();
     let decoded = serde_saphyr::with_deserializer_from_str_with_options(document.text, options(), |deserializer| {
         let mut track = serde_path_to_error::Track::new();
@@ -90,7 +93,7 @@ fn decode<T: DeserializeOwned>(document: &Document<'_>) -> Result<T, (Error, Pat
         path = Path::from(&track.path());
         decoded
     });
-    decoded.map_err(|error| (error, path))
+    decoded.map_err(|error| Box::new((error, path)))
 }
 
 fn explain(document: &Document<'_>, error: &Error, path: Path) -> LoadError {
@@ -105,19 +108,17 @@ fn explain(document: &Document<'_>, error: &Error, path: Path) -> LoadError {
         let path = path.join(rest);
         return show(document, locate::find(document, &path).place, &path, message.to_owned());
     }
-    let found = locate::find(document, &path);
-    let message = words::explain(error, path.key(), &found.written);
-    match words::about(error) {
-        About::Value => show(document, found.place, &path, message),
-        About::Key => show(document, at_error.unwrap_or(found.place), &path, message),
+    let about = words::about(error);
+    if about == About::Text {
         // The path is where reading stopped, not what is wrong.
-        About::Text => show(document, at_error.unwrap_or(found.place), &Path::default(), message),
+        let place = at_error.unwrap_or(Place { line: document.lines_before + 1, column: 1 });
+        return show(document, place, &Path::default(), words::explain(error, "", ""));
     }
+    let found = locate::find(document, &path);
+    let place = if about == About::Key { at_error.unwrap_or(found.place) } else { found.place };
+    show(document, place, &path, words::explain(error, path.key(), &found.written))
 }
 
 fn show(document: &Document<'_>, place: Place, path: &Path, message: String) -> LoadError {
-    LoadError::new(document.file, message)
-        .at(place)
-        .field(path.to_string())
-        .excerpt(excerpt::show(document, place))
+    LoadError::new(document.file, message).at(place).field(path.to_string()).excerpt(excerpt::show(document, place))
 }

@@ -2,6 +2,9 @@
 
 use super::{LoadError, Place};
 
+/// How many documents a file may hold.
+const MAX_DOCUMENTS: usize = 1000;
+
 /// One document of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Document<'a> {
@@ -47,6 +50,10 @@ pub(super) fn split<'a>(file: &'a str, bytes: &'a [u8]) -> Result<Vec<Document<'
     if holds_something {
         documents.push(Document { text: &text[start..end], ..document });
     }
+    if documents.len() > MAX_DOCUMENTS {
+        let message = format!("holds {} documents; write at most {MAX_DOCUMENTS} into one file", documents.len());
+        return Err(LoadError::new(file, message));
+    }
     if documents.is_empty() {
         let holds = if text.trim().is_empty() { "is empty" } else { "holds only comments" };
         return Err(LoadError::new(file, format!("{holds}; write an AvailabilityPolicy into it, or remove it")));
@@ -59,7 +66,6 @@ fn text<'a>(file: &'a str, bytes: &'a [u8]) -> Result<&'a str, LoadError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(LoadError::new(file, "is UTF-16; save it as UTF-8"));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
@@ -67,6 +73,7 @@ fn text<'a>(file: &'a str, bytes: &'a [u8]) -> Result<&'a str, LoadError> {
             format!("byte {} of the file, 0x{byte:02X}, is not UTF-8; save the file as UTF-8", error.valid_up_to() + 1);
         LoadError::new(file, message).at(end_of(&before))
     })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let forbidden = |each: char| each.is_control() && !matches!(each, '\t' | '\n' | '\r' | '\u{85}');
     match text.find(forbidden) {
         None => Ok(text),

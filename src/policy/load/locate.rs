@@ -5,9 +5,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
+use super::Place;
 use super::decode::options;
 use super::document::Document;
-use super::Place;
 
 /// The path of a field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

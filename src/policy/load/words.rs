@@ -42,7 +42,9 @@ pub(super) fn explain(error: &Error, key: &str, written: &str) -> String {
         Error::SerdeUnknownField { field, expected, .. } => unknown_field(field, expected),
         Error::SerdeUnknownVariant { variant, expected, .. } => unknown_variant(variant, expected),
         Error::SerdeMissingField { field, .. } => format!("lacks {field}; add it{}", example(field)),
-        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => mismatch(key, written, expected),
+        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
+            mismatch(key, written, expected)
+        }
         Error::InvalidScalar { ty, .. } => mismatch(key, written, ty),
         Error::Unexpected { expected, .. } => mismatch(key, written, expected),
         Error::InvalidBooleanStrict { .. } => mismatch(key, written, "bool"),
@@ -51,9 +53,13 @@ pub(super) fn explain(error: &Error, key: &str, written: &str) -> String {
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is given twice; keep one of the two"),
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one of the two".to_owned(),
         Error::UnsupportedTag { tag, .. } => format!("the tag {tag} means nothing here; remove it"),
-        Error::UnknownAnchor { .. } => "no anchor (&name) of this document has the name of this alias (*name)".to_owned(),
+        Error::UnknownAnchor { .. } => {
+            "no anchor (&name) of this document has the name of this alias (*name)".to_owned()
+        }
         Error::AliasReplayLimitExceeded { .. } => {
-            format!("the aliases (*name) of this document stand for more than {MAX_ALIASED} values; write out what you mean")
+            format!(
+                "the aliases (*name) of this document stand for more than {MAX_ALIASED} values; write out what you mean"
+            )
         }
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
             format!("is nested more than {MAX_DEPTH} levels deep, which no policy needs")
@@ -83,12 +89,19 @@ fn unknown_field(field: &str, expected: &[&'static str]) -> String {
 fn home(field: &str) -> Option<&'static str> {
     match field {
         "match" | "validate" | "mutate" | "existing" | "exemptions" | "onInternalError" => Some("spec"),
-        "namespaceSelector" | "objectSelector" | "excludeNamespaces" | "excludeNames" | "ownedByOperator" => Some("spec.match"),
+        "namespaceSelector" | "objectSelector" | "excludeNamespaces" | "excludeNames" | "ownedByOperator" => {
+            Some("spec.match")
+        }
         "matchLabels" | "matchExpressions" => Some("spec.match.namespaceSelector or spec.match.objectSelector"),
         "podAntiAffinity" | "topologySpreadConstraints" | "onExisting" | "userTerms" => Some("spec.mutate"),
         "maxUnavailable" | "unhealthyPodEvictionPolicy" => Some("spec.podDisruptionBudget"),
-        "headlessService" | "replicas" | "persistentStorage" | "readinessProbe" | "updateStrategy"
-        | "terminationGracePeriod" | "spread" => Some("spec.validate"),
+        "headlessService"
+        | "replicas"
+        | "persistentStorage"
+        | "readinessProbe"
+        | "updateStrategy"
+        | "terminationGracePeriod"
+        | "spread" => Some("spec.validate"),
         "enforceAfter" => Some("spec.existing"),
         _ => None,
     }
@@ -151,7 +164,9 @@ fn mismatch(key: &str, written: &str, expected: &str) -> String {
         other => other,
     };
     let example = match written {
-        "Deny" | "Warn" | "Audit" | "Off" if expected == "a mapping" => format!(", such as {key}: {{ action: {written} }}"),
+        "Deny" | "Warn" | "Audit" | "Off" if expected == "a mapping" => {
+            format!(", such as {key}: {{ action: {written} }}")
+        }
         _ if expected.starts_with("one of") || expected.starts_with("Quorum") => String::new(),
         _ => example(key),
     };

@@ -1,0 +1,130 @@
+//! Policy files that change while Quorate serves.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use quorate::files::policies;
+use quorate::files::watch::{Reloader, Timing};
+use quorate::policy::PolicySet;
+use quorate::telemetry::{Health, Metrics, State};
+use rstest::rstest;
+use tempfile::tempdir;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+const POLLED: Timing = Timing { poll: Duration::from_millis(20), debounce: Duration::from_millis(5) };
+const NOTIFIED: Timing = Timing { poll: Duration::from_hours(1), debounce: Duration::from_millis(5) };
+
+/// Policies in force that follow the files of a directory.
+struct Following {
+    policies: Arc<ArcSwap<PolicySet>>,
+    health: Arc<Health>,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    fn start(directory: &Path, timing: Timing) -> Self {
+        let paths = vec![directory.to_owned()];
+        let policies = Arc::new(ArcSwap::from_pointee(policies::read(&paths).unwrap()));
+        let health = Arc::new(Health::default());
+        let reloader = Reloader::new(
+            paths,
+            Arc::clone(&policies),
+            Some("quorate".to_owned()),
+            Arc::new(Metrics::default()),
+            Arc::clone(&health),
+        );
+        Self { policies, health, task: tokio::spawn(reloader.run(timing)) }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.policies.load().all().iter().map(|policy| policy.name.clone()).collect()
+    }
+
+    fn state(&self) -> Option<State> {
+        self.health.states().get("policies").cloned()
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..1000 {
+            if holds(self) {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never {what}: {:?}, {:?}", self.names(), self.state());
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn policy(name: &str) -> String {
+    format!("apiVersion: quorate.dev/v1alpha1\nkind: AvailabilityPolicy\nmetadata: {{ name: {name} }}\nspec: {{}}\n")
+}
+
+#[rstest]
+#[case::by_polling(POLLED)]
+#[case::by_events(NOTIFIED)]
+#[tokio::test]
+async fn keeps_the_last_good_policies_while_files_are_broken(#[case] timing: Timing) {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("a.yaml");
+    fs::write(&file, policy("first")).unwrap();
+    let following = Following::start(directory.path(), timing);
+    following.until("ready", |it| it.state() == Some(State::Ok)).await;
+    assert!(!following.policies.load().governs("quorate"));
+
+    fs::write(&file, policy("first").replace("spec", "spek")).unwrap();
+    fs::write(directory.path().join("b.yaml"), policy("second")).unwrap();
+    following.until("degraded", |it| matches!(it.state(), Some(State::Degraded(_)))).await;
+    assert_eq!(following.names(), ["first"]);
+
+    fs::write(&file, policy("first")).unwrap();
+    following.until("whole again", |it| it.state() == Some(State::Ok)).await;
+    following.until("both in force", |it| it.names() == ["first", "second"]).await;
+
+    fs::remove_file(&file).unwrap();
+    following.until("one in force", |it| it.names() == ["second"]).await;
+    assert!(!following.policies.load().governs("quorate"));
+
+    fs::remove_file(directory.path().join("b.yaml")).unwrap();
+    following.until("degraded", |it| matches!(it.state(), Some(State::Degraded(_)))).await;
+    assert_eq!(following.names(), ["second"]);
+}
+
+#[rstest]
+#[case::by_polling(POLLED)]
+#[case::by_events(NOTIFIED)]
+#[tokio::test]
+async fn follows_the_swaps_of_a_mounted_config_map_l40(#[case] timing: Timing) {
+    let directory = tempdir().unwrap();
+    let root = directory.path();
+    let swap = |generation: usize| {
+        let data = format!("..generation_{generation}");
+        fs::create_dir(root.join(&data)).unwrap();
+        fs::write(root.join(&data).join("policy.yaml"), policy(&format!("policy-{generation}"))).unwrap();
+        symlink(&data, root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+        if let Some(before) = generation.checked_sub(1) {
+            fs::remove_dir_all(root.join(format!("..generation_{before}"))).unwrap();
+        }
+    };
+    swap(0);
+    symlink("..data/policy.yaml", root.join("policy.yaml")).unwrap();
+    let following = Following::start(root, timing);
+    following.until("ready", |it| it.state() == Some(State::Ok)).await;
+    assert_eq!(following.names(), ["policy-0"]);
+    for generation in 1..=3 {
+        swap(generation);
+        following.until("swapped", |it| it.names() == [format!("policy-{generation}")]).await;
+        assert_eq!(following.state(), Some(State::Ok));
+    }
+}
