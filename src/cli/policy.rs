@@ -1,5 +1,6 @@
 //! `quorate policy`
 
+use std::io::{self, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,27 +52,28 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paths = if args.paths.is_empty() { args.policies.policies } else { args.paths };
     let read = Snapshot::take(&paths).located();
     match args.output {
-        Output::Text => print_text(&read),
-        Output::Json => println!("{:#}", as_json(&read)),
+        Output::Text => print_text(&read)?,
+        Output::Json => writeln!(stdout(), "{:#}", as_json(&read))?,
     }
     Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-fn print_text(read: &Result<Vec<Located>, LoadErrors>) {
-    match read {
-        Ok(policies) => {
-            let mut file = "";
-            for located in policies {
-                if located.file != file {
-                    println!("{}", located.file);
-                    file = &located.file;
-                }
-                println!("  {}: {}", located.policy.name, summary(&located.policy));
-            }
+fn print_text(read: &Result<Vec<Located>, LoadErrors>) -> io::Result<()> {
+    let policies = match read {
+        Ok(policies) => policies,
+        Err(errors) if errors.iter().count() == 1 => return writeln!(stderr(), "{errors}"),
+        Err(errors) => return writeln!(stderr(), "{errors}\n\n{}", errors.summary()),
+    };
+    let mut stdout = stdout().lock();
+    let mut file = "";
+    for located in policies {
+        if located.file != file {
+            writeln!(stdout, "{}", located.file)?;
+            file = &located.file;
         }
-        Err(errors) if errors.iter().count() == 1 => eprintln!("{errors}"),
-        Err(errors) => eprintln!("{errors}\n\n{}", errors.summary()),
+        writeln!(stdout, "  {}: {}", located.policy.name, summary(&located.policy))?;
     }
+    Ok(())
 }
 
 fn as_json(read: &Result<Vec<Located>, LoadErrors>) -> serde_json::Value {

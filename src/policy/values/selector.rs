@@ -20,9 +20,8 @@ impl PolicySelector {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
-#[derive(Default)]
 struct Wire {
     match_labels: BTreeMap<LabelKey, LabelValue>,
     match_expressions: Vec<WireRequirement>,
@@ -36,9 +35,18 @@ struct WireRequirement(Requirement);
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 struct Untested {
     key: LabelKey,
-    operator: Operator,
+    operator: WrittenOperator,
     #[serde(default)]
     values: Vec<LabelValue>,
+}
+
+/// Unlike an operator that comes from a cluster, one in a policy is known.
+#[derive(Debug, Clone, Copy, Deserialize)]
+enum WrittenOperator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
 }
 
 impl From<Wire> for PolicySelector {
@@ -54,13 +62,19 @@ impl TryFrom<Untested> for WireRequirement {
     type Error = String;
 
     fn try_from(Untested { key, operator, values }: Untested) -> Result<Self, String> {
-        let takes_values = matches!(operator, Operator::In | Operator::NotIn);
+        let takes_values = matches!(operator, WrittenOperator::In | WrittenOperator::NotIn);
         match (takes_values, values.is_empty()) {
             (true, true) => Err(at(".values", format_args!("{operator:?} compares with values; write at least one"))),
             (false, false) => {
                 Err(at(".values", format_args!("{operator:?} takes no values; remove them, or write operator: In")))
             }
             _ => {
+                let operator = match operator {
+                    WrittenOperator::In => Operator::In,
+                    WrittenOperator::NotIn => Operator::NotIn,
+                    WrittenOperator::Exists => Operator::Exists,
+                    WrittenOperator::DoesNotExist => Operator::DoesNotExist,
+                };
                 let values = values.into_iter().map(String::from).collect();
                 Ok(Self(Requirement { key: key.into(), operator, values }))
             }
