@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Where the policies are.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct PolicyPaths {
-    /// Policy file, or directory of such; may be repeated
+    /// Policy file, or directory of such; may be repeated, or name several with commas between
     #[arg(
         long = "policies",
         value_name = "PATH",

@@ -42,7 +42,11 @@ impl<'de> Deserialize<'de> for NamePattern {
             ));
         }
         let glob = Glob::new(&text).map_err(|error| {
-            de::Error::custom(format_args!("{text:?} is no glob: {}; write one such as \"sandbox-*\"", error.kind()))
+            de::Error::custom(format_args!(
+                "{} is no glob: {}; write one such as \"sandbox-*\"",
+                quoted(&text),
+                error.kind()
+            ))
         })?;
         Ok(Self(glob.compile_matcher()))
     }
@@ -125,7 +129,7 @@ impl<'de> Deserialize<'de> for EndOfDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            de::Error::custom(format_args!("{text:?} is no date; write year-month-day, such as 2027-03-31"))
+            de::Error::custom(format_args!("{} is no date; write year-month-day, such as 2027-03-31", quoted(&text)))
         })
     }
 }
@@ -184,6 +188,15 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
         }
 
         deserializer.deserialize_any(MaxUnavailableVisitor)
+    }
+}
+
+/// What is written, in quotes, and cut where it is long.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Policy files: what is rejected and with which words, and that what is shipped is right.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -101,6 +102,30 @@ fn says_what_is_wrong_with_paths() {
         assert_snapshot!("directory_of_other_files", report(&["."]));
         assert_snapshot!("device", report(&["/dev/zero"]));
     });
+}
+
+#[test]
+fn says_that_a_file_is_not_readable() {
+    let directory = directory_with(&[("secret.yaml", policy("{}").as_bytes())]);
+    let file = directory.path().join("secret.yaml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&file).is_ok() {
+        return; // Nothing is unreadable to root.
+    }
+    let printed = rejection(directory.path(), &["."]);
+    assert_eq!(printed, "./secret.yaml: can't be read: permission denied; let the user that runs quorate read it\n");
+}
+
+#[test]
+fn takes_paths_from_the_environment() {
+    let directory = directory_with(&[("a.yaml", policy("{}").as_bytes())]);
+    let output = Command::new(env!("CARGO_BIN_EXE_quorate"))
+        .args(["policy", "validate"])
+        .env("QUORATE_POLICIES", "a.yaml,b.yaml")
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("b.yaml: does not exist"));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Policy files that change while Quorate serves.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fs, io};
 
 use arc_swap::ArcSwap;
+use insta::assert_snapshot;
 use quorate::files::policies;
 use quorate::files::watch::{Reloader, Timing};
 use quorate::policy::PolicySet;
@@ -98,6 +99,62 @@ async fn keeps_the_last_good_policies_while_files_are_broken(#[case] timing: Tim
     fs::remove_file(directory.path().join("b.yaml")).unwrap();
     following.until("degraded", |it| matches!(it.state(), Some(State::Degraded(_)))).await;
     assert_eq!(following.names(), ["second"]);
+}
+
+/// A log that a test reads.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn logs_what_changed_and_each_problem_and_nothing_else() {
+    let directory = tempdir().unwrap();
+    let root = directory.path().to_owned();
+    let write = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
+    write("a.yaml", &policy("kept"));
+    write("b.yaml", &policy("removed"));
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // Two files that are written one after the other count as one change.
+    let timing = Timing { debounce: Duration::from_millis(100), ..POLLED };
+    let following = Following::start(&root, timing);
+    following.until("ready", |it| it.state() == Some(State::Ok)).await;
+
+    write("a.yaml", &format!("# A comment changes nothing.\n{}", policy("kept")));
+    sleep(Duration::from_millis(300)).await;
+    fs::remove_file(root.join("b.yaml")).unwrap();
+    following.until("removed", |it| it.names() == ["kept"]).await;
+    write("a.yaml", &policy("kept").replace("{}", "{ onInternalError: Deny }"));
+    write("c.yaml", &policy("added"));
+    following.until("added", |it| it.names() == ["added", "kept"]).await;
+    fs::write(root.join("c.yaml"), "").unwrap();
+    following.until("degraded", |it| matches!(it.state(), Some(State::Degraded(_)))).await;
+    write("c.yaml", &policy("added"));
+    following.until("whole again", |it| it.state() == Some(State::Ok)).await;
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap().replace("\n ", "\n");
+    assert_snapshot!(log.trim_start().replace(&root.display().to_string(), "POLICIES"), @r"
+    INFO policies reloaded policies=1 changes=-removed
+    INFO policies reloaded policies=2 changes=+added ~kept
+    ERROR policy file is wrong, the last good policies stay in force: POLICIES/c.yaml: is empty; write an AvailabilityPolicy into it, or remove it
+    INFO policy files are valid again policies=2
+    ");
 }
 
 #[rstest]

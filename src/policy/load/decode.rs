@@ -15,6 +15,8 @@ use crate::policy::{Policy, Spec};
 
 /// How deep a document may nest; the schema needs eight levels.
 pub(super) const MAX_DEPTH: usize = 32;
+/// How many values a document may hold.
+pub(super) const MAX_NODES: usize = 10_000;
 /// How many values the aliases of a document may expand to.
 pub(super) const MAX_ALIASED: usize = 10_000;
 
@@ -76,7 +78,7 @@ pub(super) fn policy(document: &Document<'_>) -> Result<Policy, LoadError> {
 /// How documents are read: strictly, and without letting a small file grow big.
 pub(super) fn options() -> Options {
     serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 2 },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_documents: 2 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         // As Kubernetes: what YAML takes for a number or a boolean is no text unless it is quoted.
         no_schema: true,

@@ -8,6 +8,7 @@ use serde_saphyr::{Location, Spanned};
 use super::Place;
 use super::decode::options;
 use super::document::Document;
+use crate::policy::values::quoted;
 
 /// The path of a field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +60,9 @@ impl fmt::Display for Path {
         for (index, step) in self.0.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(formatter, "[{index}]")?,
-                Step::Key(key) if !key.chars().all(is_plain) => write!(formatter, "[{key:?}]")?,
+                Step::Key(key) if key.len() > 63 || !key.chars().all(is_plain) => {
+                    write!(formatter, "[{}]", quoted(key))?;
+                }
                 Step::Key(key) if index == 0 => formatter.write_str(key)?,
                 Step::Key(key) => write!(formatter, ".{key}")?,
             }

@@ -3,7 +3,8 @@
 use serde_saphyr::Error;
 use serde_saphyr::budget::BudgetBreach;
 
-use super::decode::{MAX_ALIASED, MAX_DEPTH};
+use super::decode::{MAX_ALIASED, MAX_DEPTH, MAX_NODES};
+use crate::policy::values::quoted;
 
 /// What an error is about, which decides where its place is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +51,11 @@ pub(super) fn explain(error: &Error, key: &str, written: &str) -> String {
         Error::InvalidBooleanStrict { .. } => mismatch(key, written, "bool"),
         Error::NullIntoString { .. } => mismatch(key, "nothing", "string"),
         Error::QuotingRequired { value, .. } => format!("{value} is no text to YAML; put it in quotes: {value:?}"),
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is given twice; keep one of the two"),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("{} is given twice; keep one of the two", quoted(key))
+        }
         Error::DuplicateMappingKey { .. } => "a key is given twice; keep one of the two".to_owned(),
-        Error::UnsupportedTag { tag, .. } => format!("the tag {tag} means nothing here; remove it"),
+        Error::UnsupportedTag { tag, .. } => format!("the tag {} means nothing here; remove it", quoted(tag)),
         Error::UnknownAnchor { .. } => {
             "no anchor (&name) of this document has the name of this alias (*name)".to_owned()
         }
@@ -61,10 +64,14 @@ pub(super) fn explain(error: &Error, key: &str, written: &str) -> String {
                 "the aliases (*name) of this document stand for more than {MAX_ALIASED} values; write out what you mean"
             )
         }
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            format!("is nested more than {MAX_DEPTH} levels deep, which no policy needs")
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
+        Error::ExternalMessage { msg, .. } if msg.starts_with("recursion limit") => too_deep(),
+        Error::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
+            format!("the document holds more than {MAX_NODES} values, which no policy needs; split it")
         }
-        Error::Budget { .. } => "holds more than any policy needs; split it, or write it without aliases".to_owned(),
+        Error::Budget { .. } => {
+            "the document holds more than any policy needs; split it, or write it without aliases".to_owned()
+        }
         Error::UnexpectedValueForUnitEnumVariant { .. } | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => {
             mismatch(key, written, "one word")
         }
@@ -72,10 +79,14 @@ pub(super) fn explain(error: &Error, key: &str, written: &str) -> String {
             "a tab can't indent YAML; use spaces".to_owned()
         }
         Error::ExternalMessage { msg, .. } => {
-            format!("is no YAML: {msg}; look at the indentation, and whether quotes and brackets are closed")
+            format!("is neither YAML nor JSON: {msg}; check the indentation, and that quotes and brackets are closed")
         }
-        other => format!("is no YAML that can be read: {other}"),
+        other => format!("can't be read: {other}"),
     }
+}
+
+fn too_deep() -> String {
+    format!("the document is nested more than {MAX_DEPTH} levels deep, which no policy needs")
 }
 
 fn unknown_field(field: &str, expected: &[&'static str]) -> String {
@@ -109,8 +120,8 @@ fn home(field: &str) -> Option<&'static str> {
 
 fn unknown_variant(written: &str, expected: &[&'static str]) -> String {
     match expected {
-        [only] => format!("{written:?} must be {only}; keep other objects out of policy files"),
-        expected => format!("{written:?} is not allowed here; {}", choose(written, expected, "possible are")),
+        [only] => format!("{} must be {only}; keep other objects out of policy files", quoted(written)),
+        expected => format!("{} is not allowed here; {}", quoted(written), choose(written, expected, "possible are")),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::de::{self, Deserialize, Deserializer};
 
+use super::quoted;
+
 /// A type that holds text in a syntax of Kubernetes, and checks it while decoding.
 macro_rules! text {
     ($(#[$docs:meta])* $visibility:vis $name:ident, $check:ident) => {
@@ -56,7 +58,7 @@ fn check_label_key(key: &str) -> Result<(), String> {
     if prefix.is_none_or(is_subdomain) && is_label_text(name) {
         return Ok(());
     }
-    Err(format!("{key:?} is no key of a label; write one such as environment or topology.kubernetes.io/zone"))
+    Err(format!("{} is no key of a label; write one such as environment or topology.kubernetes.io/zone", quoted(key)))
 }
 
 /// Empty, or at most 63 letters, digits, `-`, `_` and `.`, the ends alphanumeric.
@@ -65,8 +67,9 @@ fn check_label_value(value: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{value:?} can't be the value of a label; write at most 63 letters, digits, '-', '_' and '.', the first and last a \
-         letter or digit"
+        "{} can't be the value of a label; write at most 63 letters, digits, '-', '_' and '.', the first and last a \
+         letter or digit",
+        quoted(value)
     ))
 }
 
@@ -75,8 +78,9 @@ fn check_name(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{name:?} can't be the name of a policy; write at most 253 lower-case letters, digits, '-' and '.', the first and last a \
-         letter or digit"
+        "{} can't be the name of a policy; write at most 253 lower-case letters, digits, '-' and '.', the first and last a \
+         letter or digit",
+        quoted(name)
     ))
 }
 
