@@ -130,6 +130,8 @@ async fn logs_what_changed_and_each_problem_and_nothing_else() {
         .with_target(false)
         .with_writer(move || writer.clone())
         .finish();
+    // With a single subscriber, tracing lets a thread without one, of another test, decide which events are of interest.
+    let _other = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
     // Two files that are written one after the other count as one change.
     let timing = Timing { debounce: Duration::from_millis(100), ..POLLED };
