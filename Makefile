@@ -9,7 +9,7 @@ DENY_WARNINGS := -D warnings
 .PHONY: help
 help: ## List the tasks
 	@echo "Needs Rust (rustup), Go 1.26 or newer, a C compiler and git; make test installs the rest by itself."
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: programs ## Show what Quorate does, with kubectl and a real control plane; leaves nothing behind
@@ -38,10 +38,18 @@ lint: tools ## Formatting, clippy, shellcheck, yamllint, licences and advisories
 fmt: ## Format the sources
 	cargo fmt
 
+.PHONY: manifests
+manifests: ## Write the policies that deploy/manifests installs, from policies/
+	@{ sed -n '/^data:/q;p' deploy/manifests/policies.yaml; echo data:; \
+	for name in baseline production; do \
+		echo "  $$name.yaml: |"; sed 's/^./    &/' "policies/$$name.yaml"; \
+	done; } >deploy/manifests/policies.yaml.new
+	@mv deploy/manifests/policies.yaml.new deploy/manifests/policies.yaml
+
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache
 	cargo clean
-	rm -f certs/*.crt certs/*.key
+	rm -f certs/*.pem
 
 .PHONY: tools
 tools:
