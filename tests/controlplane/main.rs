@@ -1,2 +1,1 @@
-//! A real control plane.
-fn main() {}
+fn main(){}
