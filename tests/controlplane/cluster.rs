@@ -64,9 +64,9 @@ impl ControlPlane {
         let started = cluster.start_all();
         if started.is_err() {
             let logs = run.keep_logs();
-            return started.map(|()| cluster).with_context(|| {
-                format!("the control plane does not start; its logs are kept in {}", logs.display())
-            });
+            return started
+                .map(|()| cluster)
+                .with_context(|| format!("the control plane does not start; its logs are kept in {}", logs.display()));
         }
         Ok(cluster)
     }
@@ -104,6 +104,11 @@ impl ControlPlane {
     /// One of its processes, by the program's name.
     pub(crate) fn process(&self, name: &str) -> Option<&Process> {
         self.processes.iter().find(|process| process.name() == name)
+    }
+
+    /// An error, if one of its processes has ended.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.processes.iter().try_for_each(Process::check)
     }
 
     /// A client of the API server, as `admin`. Belongs to the tokio runtime it is made in.
@@ -144,14 +149,12 @@ impl ControlPlane {
     fn start_all(&mut self) -> Result<()> {
         self.write_secrets()?;
         self.start_storage_and_api()?;
-        wait_for("the API server", || {
-            let ready = self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]).ok();
-            // A process that has ended is a better explanation than a refused connection.
-            for process in &self.processes {
-                process.check()?;
-            }
-            ready
+        wait_for("the API server", || match self.check() {
+            Ok(()) => self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]).ok().map(drop),
+            // Nothing to wait for any more.
+            Err(_) => Ok(()),
         })?;
+        self.check()?;
         self.start_controllers()?;
         self.apply(include_str!("cluster.yaml"))?;
         Ok(())
@@ -159,10 +162,10 @@ impl ControlPlane {
 
     /// Tokens, kubeconfig, and the key that signs ServiceAccounts' tokens.
     fn write_secrets(&self) -> Result<()> {
-        let (mut tokens, mut contexts, mut users) = (String::new(), Vec::new(), Vec::new());
+        let (mut tokens, mut contexts, mut users) = (Vec::new(), Vec::new(), Vec::new());
         for (context, user, group) in USERS {
             let token = random();
-            tokens += &format!("{token},{user},{context},\"{group}\"\n");
+            tokens.push(format!("{token},{user},{context},\"{group}\""));
             contexts.push(json!({"name": context, "context": {"cluster": "tests", "user": context}}));
             users.push(json!({"name": context, "user": {"token": token}}));
         }
@@ -176,7 +179,7 @@ impl ControlPlane {
             "current-context": "admin",
         });
         let key = rcgen::KeyPair::generate()?;
-        fs::write(self.run.path("tokens.csv"), tokens)?;
+        fs::write(self.run.path("tokens.csv"), tokens.join("\n"))?;
         fs::write(self.run.path("service-accounts.key"), key.serialize_pem())?;
         fs::write(self.run.path("service-accounts.pub"), key.public_key_pem())?;
         fs::write(self.run.path("stages.yaml"), include_str!("stages.yaml"))?;
@@ -193,67 +196,82 @@ impl ControlPlane {
     fn start_storage_and_api(&mut self) -> Result<()> {
         let etcd = format!("http://127.0.0.1:{}", free_port()?);
         let peer = format!("http://127.0.0.1:{}", free_port()?);
-        self.spawn("etcd", &[
-            "--data-dir=etcd",
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-            &format!("--listen-client-urls={etcd}"),
-            &format!("--advertise-client-urls={etcd}"),
-            &format!("--listen-peer-urls={peer}"),
-            &format!("--initial-advertise-peer-urls={peer}"),
-            &format!("--initial-cluster=default={peer}"),
-        ])?;
+        self.spawn(
+            "etcd",
+            &[
+                "--data-dir=etcd",
+                "--unsafe-no-fsync",
+                "--log-level=warn",
+                &format!("--listen-client-urls={etcd}"),
+                &format!("--advertise-client-urls={etcd}"),
+                &format!("--listen-peer-urls={peer}"),
+                &format!("--initial-advertise-peer-urls={peer}"),
+                &format!("--initial-cluster=default={peer}"),
+            ],
+        )?;
         let server = self.server();
-        self.spawn("kube-apiserver", &[
-            &format!("--etcd-servers={etcd}"),
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            &format!("--secure-port={}", self.port),
-            "--cert-dir=certificates",
-            "--token-auth-file=tokens.csv",
-            "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            &format!("--service-account-issuer={server}"),
-            "--service-account-key-file=service-accounts.pub",
-            "--service-account-signing-key-file=service-accounts.key",
-            "--audit-policy-file=audit-policy.yaml",
-            "--audit-log-path=logs/audit.log",
-            // Tests ask for more at once than people do, and watch nothing that outlives them.
-            "--max-requests-inflight=1000",
-            "--max-mutating-requests-inflight=1000",
-        ])
+        self.spawn(
+            "kube-apiserver",
+            &[
+                &format!("--etcd-servers={etcd}"),
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                &format!("--secure-port={}", self.port),
+                "--cert-dir=certificates",
+                "--token-auth-file=tokens.csv",
+                "--authorization-mode=RBAC",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                &format!("--service-account-issuer={server}"),
+                "--service-account-key-file=service-accounts.pub",
+                "--service-account-signing-key-file=service-accounts.key",
+                "--audit-policy-file=audit-policy.yaml",
+                "--audit-log-path=logs/audit.log",
+                // Tests ask for more at once than people do, and watch nothing that outlives them.
+                "--max-requests-inflight=1000",
+                "--max-mutating-requests-inflight=1000",
+            ],
+        )
     }
 
     fn start_controllers(&mut self) -> Result<()> {
         let authority = self.authority();
-        self.spawn("kube-controller-manager", &[
-            "--kubeconfig=controller-manager.kubeconfig",
-            "--secure-port=0",
-            "--leader-elect=false",
-            // Each controller under its own name, as in production: webhooks tell them apart by it.
-            "--use-service-account-credentials=true",
-            "--service-account-private-key-file=service-accounts.key",
-            &format!("--root-ca-file={}", authority.display()),
-            "--horizontal-pod-autoscaler-sync-period=2s",
-            "--kube-api-qps=200",
-            "--kube-api-burst=400",
-        ])?;
-        self.spawn("kube-scheduler", &[
-            "--kubeconfig=scheduler.kubeconfig",
-            "--secure-port=0",
-            "--leader-elect=false",
-            "--kube-api-qps=200",
-            "--kube-api-burst=400",
-        ])?;
+        self.spawn(
+            "kube-controller-manager",
+            &[
+                "--kubeconfig=controller-manager.kubeconfig",
+                "--secure-port=0",
+                "--leader-elect=false",
+                // Each controller under its own name, as in production: webhooks tell them apart by it.
+                "--use-service-account-credentials=true",
+                "--service-account-private-key-file=service-accounts.key",
+                &format!("--root-ca-file={}", authority.display()),
+                "--horizontal-pod-autoscaler-sync-period=2s",
+                "--kube-api-qps=200",
+                "--kube-api-burst=400",
+            ],
+        )?;
+        self.spawn(
+            "kube-scheduler",
+            &[
+                "--kubeconfig=scheduler.kubeconfig",
+                "--secure-port=0",
+                "--leader-elect=false",
+                "--kube-api-qps=200",
+                "--kube-api-burst=400",
+            ],
+        )?;
         let port = free_port()?;
-        self.spawn("kwok", &[
-            "--kubeconfig=kubeconfig",
-            "--config=stages.yaml",
-            "--manage-all-nodes=true",
-            "--node-lease-duration-seconds=40",
-            &format!("--server-address=127.0.0.1:{port}"),
-            &format!("--node-port={port}"),
-        ])
+        self.spawn(
+            "kwok",
+            &[
+                "--kubeconfig=kubeconfig",
+                "--config=stages.yaml",
+                "--manage-all-nodes=true",
+                "--node-lease-duration-seconds=40",
+                &format!("--server-address=127.0.0.1:{port}"),
+                &format!("--node-port={port}"),
+            ],
+        )
     }
 
     fn spawn(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
@@ -266,5 +284,6 @@ impl ControlPlane {
 
 /// 128 bits that nobody can guess, in hexadecimal.
 fn random() -> String {
-    (0..2).map(|_| format!("{:016x}", RandomState::new().build_hasher().finish())).collect()
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half())
 }

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Ends what a run of the control plane started, whatever becomes of the run itself.
 #
 # Stdin is a pipe that only the run's own process holds open, so its end means that this process is done, or was killed.
@@ -5,7 +6,7 @@
 # pid, which is also its process group) gets a SIGTERM, the last one first, and after a grace a SIGKILL. DIRECTORY is
 # removed; if it holds a file `keep`, its logs stay.
 #
-# Called as `bash -c SCRIPT keeper DIRECTORY`.
+# Called as `bash keeper.sh DIRECTORY`.
 set -uo pipefail
 directory=$1
 trap '' HUP INT TERM
@@ -31,32 +32,29 @@ alive() {
     fi
 }
 
-all_gone_within() {
-    local deadline=$((SECONDS + $1)) pid
-    for pid in "${pids[@]}"; do
-        while alive "$pid"; do
-            if ((SECONDS > deadline)); then
-                return 1
-            fi
-            sleep 0.05
-        done
+gone_within() {
+    local pid=$1 tries=$(($2 * 20))
+    while alive "$pid"; do
+        if ((tries-- == 0)); then
+            return 1
+        fi
+        sleep 0.05
     done
 }
 
-signal() {
-    local pid
-    for pid in "${pids[@]}"; do
+# One after the other: an API server whose etcd has gone before it waits for it in vain. Nothing they could still save is
+# wanted, so the grace is short.
+for pid in "${pids[@]}"; do
+    for signal in TERM KILL; do
         if alive "$pid"; then
-            kill -s "$1" -- "-$pid" 2>/dev/null
+            kill -s "$signal" -- "-$pid" 2>/dev/null
+            gone_within "$pid" 3
         fi
     done
-}
-
-signal TERM
-if ! all_gone_within 10; then
-    signal KILL
-    all_gone_within 10 || echo "controlplane: not all processes of $directory could be ended: ${pids[*]}" >&2
-fi
+    if alive "$pid"; then
+        echo "controlplane: process $pid of $directory could not be ended" >&2
+    fi
+done
 
 if [ -e "$directory/keep" ]; then
     find "$directory" -mindepth 1 -maxdepth 1 ! -name logs -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -56,6 +56,7 @@ impl ControlPlane {
 
 impl Kubectl {
     /// Makes the call as one of the users of [`super::cluster::USERS`].
+    #[expect(clippy::wrong_self_convention, reason = "it reads as what it does: kubectl as a user")]
     pub(crate) fn as_user(mut self, user: &str) -> Self {
         self.words.push(format!("--context={user}"));
         self
@@ -98,6 +99,12 @@ impl Kubectl {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    /// Starts the call with its output on a pipe, for what goes on until somebody ends it.
+    pub(crate) fn spawn(mut self) -> Result<Child> {
+        let command = self.command.args(&self.words).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.spawn().context("cannot start kubectl")
     }
 
     /// Makes the call and returns what it printed; an error unless it succeeded.

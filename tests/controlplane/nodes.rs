@@ -21,7 +21,7 @@ impl ControlPlane {
             });
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
         });
-        self.create(nodes.collect())?;
+        self.create(&nodes.collect::<Vec<_>>())?;
         wait_for("the nodes", || {
             let nodes = self.kubectl(&["get", "nodes", "-o", "json"]).json()?;
             for node in nodes["items"].as_array().into_iter().flatten() {
@@ -59,10 +59,10 @@ impl ControlPlane {
                 })
             })
         });
-        self.create(volumes.collect())
+        self.create(&volumes.collect::<Vec<_>>())
     }
 
-    fn create(&self, items: Vec<Value>) -> Result<()> {
+    fn create(&self, items: &[Value]) -> Result<()> {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
         self.kubectl(&["create", "-f", "-"]).stdin(&list.to_string()).ok()?;
         Ok(())

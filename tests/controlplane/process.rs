@@ -169,4 +169,3 @@ fn succeed(command: &mut Command) -> Result<()> {
     }
     Ok(())
 }
-

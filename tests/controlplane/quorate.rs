@@ -141,7 +141,7 @@ impl<'c> Builder<'c> {
             "metadata": {"name": instance, "namespace": NAMESPACE},
             "spec": {"type": "ExternalName", "externalName": "localhost"},
         });
-        self.cluster.apply_all(vec![service])?;
+        self.cluster.apply_all(&[service])?;
         let certs = Command::new(binary)
             .arg("certs")
             .arg("--out")
@@ -291,7 +291,7 @@ impl<'c> Quorate<'c> {
     }
 
     fn point_webhooks_at(&self, target: &Target) -> Result<()> {
-        self.cluster.apply_all(configurations(target, self.scope())?)?;
+        self.cluster.apply_all(&configurations(target, self.scope())?)?;
         self.cluster.settle_webhooks()
     }
 

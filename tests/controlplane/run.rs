@@ -40,9 +40,12 @@ impl Run {
             fs::create_dir_all(directory.join(part))
                 .with_context(|| format!("cannot make {}", directory.join(part).display()))?;
         }
+        // A copy: the one in the repository may change while bash is reading it.
+        let script = directory.join("keeper.sh");
+        fs::write(&script, KEEPER)?;
         // The pipe's end on this side is close-on-exec (the standard library sees to it): no child may hold it open.
         let mut keeper = Command::new("bash")
-            .args(["-c", KEEPER, "keeper"])
+            .arg(&script)
             .arg(&directory)
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -51,11 +54,7 @@ impl Run {
             .spawn()
             .context("cannot start bash, which ends the control plane when the run is over")?;
         let pipe = keeper.stdin.take().context("the keeper has no pipe")?;
-        Ok(Arc::new(Self {
-            directory,
-            keeper: Mutex::new(Some((keeper, pipe))),
-            started: AtomicUsize::new(0),
-        }))
+        Ok(Arc::new(Self { directory, keeper: Mutex::new(Some((keeper, pipe))), started: AtomicUsize::new(0) }))
     }
 
     /// Where everything of this run lies.

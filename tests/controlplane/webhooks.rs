@@ -83,16 +83,16 @@ impl ControlPlane {
     pub(super) fn install(&self) -> Result<()> {
         let mut installed = self.installed.lock().map_err(|_| anyhow::anyhow!("the installation failed before"))?;
         if !*installed {
-            self.apply_all(of_kinds(&["Namespace"])?)?;
+            self.apply_all(&of_kinds(&["Namespace"])?)?;
             let kinds = ["ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
-            self.apply_all(of_kinds(&kinds)?)?;
+            self.apply_all(&of_kinds(&kinds)?)?;
             *installed = true;
         }
         Ok(())
     }
 
     /// Applies these objects in their order.
-    pub(super) fn apply_all(&self, items: Vec<Value>) -> Result<()> {
+    pub(super) fn apply_all(&self, items: &[Value]) -> Result<()> {
         self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
         Ok(())
     }
@@ -105,7 +105,7 @@ impl ControlPlane {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
         let name = format!("marker-{}", MARKERS.fetch_add(1, Ordering::Relaxed));
         let kinds = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
-        self.apply_all(kinds.iter().map(|kind| marker(kind, &name)).collect())?;
+        self.apply_all(&kinds.map(|kind| marker(kind, &name)))?;
         for kind in kinds {
             let probe = json!({
                 "apiVersion": "v1",
