@@ -92,11 +92,12 @@ if [ -n "$(missing)" ]; then
     clean
     mkdir "$scratch"
 
-    # Only with these do `kubectl version` and the API server's discovery tell the truth.
+    # Only with these do `kubectl version`, discovery and user agents tell the truth.
     version=$(sed -n 's|^[[:space:]]*k8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
     minor=${version#v1.}
+    ldflags="-s -w -X k8s.io/client-go/pkg/version.gitVersion=$version"
     component=k8s.io/component-base/version
-    ldflags="-s -w -X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=${minor%%.*}"
+    ldflags+=" -X $component.gitVersion=$version -X $component.gitMajor=1 -X $component.gitMinor=${minor%%.*}"
 
     build etcd go.etcd.io/etcd/server/v3 "half a minute"
     build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver "5 minutes"

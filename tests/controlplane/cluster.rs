@@ -130,16 +130,17 @@ impl ControlPlane {
         Ok(name)
     }
 
-    /// What the API server's audit log says of requests about an object, oldest first: `audit.k8s.io/v1` Events.
+    /// What the API server's audit log says of requests about an object (`statefulsets`, …), oldest first: `audit.k8s.io/v1` Events.
     ///
     /// An event is written when its request has been answered, so the newest may be a moment away.
-    pub(crate) fn audit(&self, namespace: &str, name: &str) -> Result<Vec<Value>> {
+    pub(crate) fn audit(&self, resource: &str, namespace: &str, name: &str) -> Result<Vec<Value>> {
         let log = fs::read_to_string(self.run.path("logs/audit.log")).unwrap_or_default();
         let mut found = Vec::new();
         // The last line may not be whole yet.
         for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
             let event: Value = serde_json::from_str(line).context("the audit log is not JSON")?;
-            if event["objectRef"]["namespace"] == namespace && event["objectRef"]["name"] == name {
+            let object = &event["objectRef"];
+            if object["resource"] == resource && object["namespace"] == namespace && object["name"] == name {
                 found.push(event);
             }
         }

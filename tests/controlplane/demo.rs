@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal, stdout};
+use std::io::{IsTerminal, stdout};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,7 +24,7 @@ pub(crate) fn run(cluster: &ControlPlane) -> Result<()> {
     demo.denied("a Service with a cluster IP", "service-with-cluster-ip", &["spec.serviceName", "clusterIP"])?;
     demo.denied("a Service that selects other pods", "selector-mismatch", &["spec.serviceName", "selector"])?;
     demo.dry_runs()?;
-    demo.say("\nEverything was as it should be. To go on by hand: `make cluster` leaves such a cluster running.");
+    println!("\nEverything was as it should be. To go on by hand: `make cluster` leaves such a cluster running.");
     Ok(())
 }
 
@@ -43,16 +43,22 @@ impl Demo<'_> {
         self.admitted(&["apply", "-f", &example("service")])?;
         self.admitted(&["apply", "-f", &file])?;
 
-        self.say("\nThe file says nothing of it, but its pods avoid each other's nodes:");
+        println!("\nThe file says nothing of it, but its pods avoid each other's nodes:");
         let affinity = "jsonpath-as-json={.spec.template.spec.affinity}";
         let shown = self.admitted(&["get", "statefulset", "mysql", "-o", affinity])?;
         ensure!(shown.stdout.contains("kubernetes.io/hostname"), "no anti-affinity was injected");
 
-        self.say("\nThe pods become Ready one after another:");
+        println!("\nThe pods become Ready one after another:");
+        let mut ready: Vec<String> = Vec::new();
         self.watch(&["get", "pods", "--watch", "--request-timeout=180s"], |line| {
-            line.starts_with("mysql-2 ") && line.contains("1/1")
+            let pod = line.split(' ').next().unwrap_or_default().to_owned();
+            if line.contains(" 1/1 ") && !ready.contains(&pod) {
+                ready.push(pod);
+            }
+            ready.len() == 3
         })?;
-        self.say("\nEach is on a node of its own, and has a volume of its own:");
+        ensure!(ready == ["mysql-0", "mysql-1", "mysql-2"], "the pods became Ready in the order {ready:?}");
+        println!("\nEach is on a node of its own, and has a volume of its own:");
         self.admitted(&["get", "pods", "-o", "wide"])?;
         self.admitted(&["get", "persistentvolumeclaims"])?;
         let pods = self.cluster.kubectl(&["get", "pods", "-o", "json"]).json()?;
@@ -85,7 +91,7 @@ impl Demo<'_> {
         let (file, namespace) = (example("statefulset-first"), self.namespace("statefulset-first")?);
         let denied = self.kubectl(&["apply", "-n", &namespace, "-f", &file])?;
         expect_denied(&denied, &["spec.serviceName"])?;
-        self.say("\nThe Service is there now:");
+        println!("\nThe Service is there now:");
         self.admitted(&["apply", "-n", &namespace, "-f", &file])?;
         Ok(())
     }
@@ -103,7 +109,7 @@ impl Demo<'_> {
             let output = self.kubectl(&["apply", "--dry-run=server", "-n", name, "-f", &example(name)])?;
             expect_denied(&output, &[])?;
         }
-        self.say(
+        println!(
             "\nOnly a Service that isn't there is no more than a warning: a dry run can't see what comes with it.",
         );
         let namespace = self.namespace("dry-run")?;
@@ -144,23 +150,12 @@ impl Demo<'_> {
     }
 
     /// Shows a call and what it prints until a line is the one waited for.
-    fn watch(&self, words: &[&str], is_last: impl Fn(&str) -> bool) -> Result<()> {
+    fn watch(&self, words: &[&str], mut is_last: impl FnMut(&str) -> bool) -> Result<()> {
         self.command(words);
-        let mut child = self.cluster.kubectl(words).spawn()?;
-        let lines = BufReader::new(child.stdout.take().context("kubectl has no output")?).lines();
-        let mut found = false;
-        for line in lines {
-            let line = line?;
+        self.cluster.kubectl(words).watch(|line| {
             println!("{line}");
-            if is_last(&line) {
-                found = true;
-                break;
-            }
-        }
-        child.kill()?;
-        child.wait()?;
-        ensure!(found, "`kubectl {}` ended too early", words.join(" "));
-        Ok(())
+            is_last(line)
+        })
     }
 
     fn command(&self, words: &[&str]) {
@@ -171,10 +166,6 @@ impl Demo<'_> {
 
     fn title(&self, text: &str) {
         println!("{}", self.bold(&format!("\n\n── {text}")));
-    }
-
-    fn say(&self, text: &str) {
-        println!("{text}");
     }
 
     fn bold(&self, text: &str) -> String {

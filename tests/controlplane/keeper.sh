@@ -59,7 +59,11 @@ done
 if [ -e "$directory/keep" ]; then
     find "$directory" -mindepth 1 -maxdepth 1 ! -name logs -exec rm -rf {} +
 else
-    rm -rf "$directory"
+    # What the run's own process is just writing may come in between.
+    for _ in 1 2 3 4 5; do
+        rm -rf "$directory" 2>/dev/null && break
+        sleep 0.1
+    done
     rmdir "$(dirname "$directory")" 2>/dev/null
 fi
 exit 0

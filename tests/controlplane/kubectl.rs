@@ -1,16 +1,19 @@
 //! kubectl as people use it: arguments in, what it prints out.
 
 use std::fmt;
-use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::cluster::ControlPlane;
+use super::run::Run;
 
 /// A call of kubectl that has not been made yet.
-pub(crate) struct Kubectl {
+pub(crate) struct Kubectl<'c> {
+    run: &'c Run,
     command: Command,
     words: Vec<String>,
     stdin: Option<String>,
@@ -31,16 +34,16 @@ pub(crate) struct Output {
 
 impl ControlPlane {
     /// kubectl with these arguments, as `admin`.
-    pub(crate) fn kubectl(&self, words: &[&str]) -> Kubectl {
+    pub(crate) fn kubectl(&self, words: &[&str]) -> Kubectl<'_> {
         let mut command = Command::new(self.program("kubectl"));
         command
-            .env("HOME", self.run().directory())
             .env("KUBECONFIG", self.kubeconfig())
-            // Without a cache directory of its own it would write to the caller's.
+            // The caller's own settings and cache are none of the run's business.
             .env("KUBECACHEDIR", self.run().path("kubectl-cache"))
+            .env_remove("KUBERC")
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         let words = words.iter().map(|&word| word.to_owned()).collect();
-        Kubectl { command, words, stdin: None }
+        Kubectl { run: self.run(), command, words, stdin: None }
     }
 
     /// Applies manifests, as `admin`.
@@ -54,7 +57,7 @@ impl ControlPlane {
     }
 }
 
-impl Kubectl {
+impl Kubectl<'_> {
     /// Makes the call as one of the users of [`super::cluster::USERS`].
     #[expect(clippy::wrong_self_convention, reason = "it reads as what it does: kubectl as a user")]
     pub(crate) fn as_user(mut self, user: &str) -> Self {
@@ -76,35 +79,46 @@ impl Kubectl {
 
     /// Makes the call, whatever comes of it; an error only if kubectl could not be run.
     pub(crate) fn run(mut self) -> Result<Output> {
-        let mut child = self
-            .command
-            .args(&self.words)
-            .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        let stdin = self.stdin.take();
+        let words = std::mem::take(&mut self.words);
+        self.command.args(&words);
+        let (mut command, entry) = self.run.register("kubectl", &self.command);
+        let mut child = command
+            .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start kubectl")?;
         // Written aside: kubectl may print before it has read all.
-        let writer = child.stdin.take().zip(self.stdin).map(|(mut pipe, text)| {
+        let writer = child.stdin.take().zip(stdin).map(|(mut pipe, text)| {
             // kubectl that does not want to read any further says why itself.
             std::thread::spawn(move || drop(pipe.write_all(text.as_bytes())))
         });
         let output = child.wait_with_output()?;
+        let _ = fs::remove_file(entry);
         if let Some(writer) = writer {
             let _ = writer.join();
         }
         Ok(Output {
-            words: self.words,
+            words,
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
 
-    /// Starts the call with its output on a pipe, for what goes on until somebody ends it.
-    pub(crate) fn spawn(mut self) -> Result<Child> {
-        let command = self.command.args(&self.words).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.spawn().context("cannot start kubectl")
+    /// Shows each line of what kubectl prints to `is_last` until that says so, and then ends it.
+    pub(crate) fn watch(mut self, mut is_last: impl FnMut(&str) -> bool) -> Result<()> {
+        self.command.args(&self.words);
+        let (mut command, entry) = self.run.register("kubectl", &self.command);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start kubectl")?;
+        let output = child.stdout.take().context("kubectl has no output")?;
+        let found = BufReader::new(output).lines().any(|line| line.is_ok_and(|line| is_last(&line)));
+        child.kill()?;
+        let _ = fs::remove_file(entry);
+        child.wait()?;
+        ensure!(found, "`kubectl {}` ended before what was waited for", self.words.join(" "));
+        Ok(())
     }
 
     /// Makes the call and returns what it printed; an error unless it succeeded.

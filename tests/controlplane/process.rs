@@ -1,7 +1,6 @@
 //! A process of a run: in a process group of its own, with its log in a file, ended by its own pid.
 
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,28 +44,9 @@ impl Process {
         stdout: Stdio,
         stderr: Stdio,
     ) -> Result<Self> {
-        let entry = run.entry(name);
-        // The process registers itself before it becomes the program, so that there is no moment at which this process
-        // could be killed and leave one behind that the keeper does not know.
-        let mut wrapped = Command::new("sh");
-        wrapped
-            .args(["-c", r#"echo $$ >"$1" && shift && exec "$@""#, "sh"])
-            .arg(&entry)
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env("HOME", run.directory())
-            .current_dir(command.get_current_dir().unwrap_or(run.directory()))
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .process_group(0);
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => wrapped.env(key, value),
-                None => wrapped.env_remove(key),
-            };
-        }
-        let child = wrapped.spawn().with_context(|| format!("cannot start {name}"))?;
+        let (mut registered, entry) = run.register(name, command);
+        registered.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let child = registered.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name: name.to_owned(), pid: child.id(), child: Mutex::new(child), entry, log })
     }
 

@@ -2,11 +2,11 @@
 //! ServiceAccount's rights.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,7 +39,7 @@ pub(crate) struct Quorate<'c> {
     target: Target,
     admin_port: u16,
     everywhere: bool,
-    registered: bool,
+    registered: AtomicBool,
 }
 
 impl<'c> Builder<'c> {
@@ -99,7 +99,13 @@ impl<'c> Builder<'c> {
         let number = cluster.instances.fetch_add(1, Ordering::Relaxed);
         let instance = self.label.clone().unwrap_or_else(|| format!("instance-{number}"));
         let directory = cluster.run().path(&format!("quorate-{instance}"));
-        fs::create_dir_all(&directory)?;
+        // Not its parents: a run that is over must not come back. A former instance may have had the same name.
+        match fs::create_dir(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make {}", directory.display()));
+            }
+            _ => {}
+        }
 
         let binary = match &self.binary {
             Some(binary) => binary.clone(),
@@ -123,12 +129,19 @@ impl<'c> Builder<'c> {
             .envs(self.environment.iter().map(|(key, value)| (key, value)));
 
         let process = Process::start(cluster.run(), &log_name(&instance), &command)?;
-        let (everywhere, registered) = (self.everywhere, self.registered);
-        let quorate =
-            Quorate { cluster, command, process, instance, target, admin_port, everywhere, registered: false };
+        let quorate = Quorate {
+            cluster,
+            command,
+            process,
+            instance,
+            target,
+            admin_port,
+            everywhere: self.everywhere,
+            registered: AtomicBool::new(false),
+        };
         quorate.wait_ready()?;
-        if registered {
-            return quorate.register();
+        if self.registered {
+            quorate.register()?;
         }
         Ok(quorate)
     }
@@ -262,41 +275,37 @@ impl<'c> Quorate<'c> {
         self.process.end()
     }
 
+    /// Applies its webhook configurations and returns when the API server asks it: again after
+    /// [`Quorate::switch_to`] or [`Quorate::unregister`].
+    pub(crate) fn register(&self) -> Result<()> {
+        self.point_webhooks_at(&self.target)
+    }
+
     /// Sends what this instance's namespaces hold to another instance from now on.
     pub(crate) fn switch_to(&self, other: &Quorate<'_>) -> Result<()> {
         self.point_webhooks_at(&other.target)
     }
 
-    /// Sends what this instance's namespaces hold to this instance again.
-    pub(crate) fn switch_back(&self) -> Result<()> {
-        self.point_webhooks_at(&self.target)
-    }
-
     /// Deletes its webhook configurations and returns when the API server no longer asks it.
-    pub(crate) fn unregister(&mut self) -> Result<()> {
+    pub(crate) fn unregister(&self) -> Result<()> {
         self.delete_webhooks()?;
         self.cluster.settle_webhooks()
     }
 
     /// Deletes its webhook configurations, then ends the process with SIGTERM; returns how that ended.
-    pub(crate) fn stop(mut self) -> Result<ExitStatus> {
+    pub(crate) fn stop(self) -> Result<ExitStatus> {
         self.unregister()?;
         self.process.end()
     }
 
-    fn register(mut self) -> Result<Self> {
-        self.registered = true;
-        self.point_webhooks_at(&self.target)?;
-        Ok(self)
-    }
-
     fn point_webhooks_at(&self, target: &Target) -> Result<()> {
+        self.registered.store(true, Ordering::Relaxed);
         self.cluster.apply_all(&configurations(target, self.scope())?)?;
         self.cluster.settle_webhooks()
     }
 
-    fn delete_webhooks(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.registered) {
+    fn delete_webhooks(&self) -> Result<()> {
+        if self.registered.swap(false, Ordering::Relaxed) {
             for configuration in configurations(&self.target, self.scope())? {
                 let (Some(kind), Some(name)) =
                     (configuration["kind"].as_str(), configuration["metadata"]["name"].as_str())
@@ -330,6 +339,10 @@ impl<'c> Quorate<'c> {
 
 impl Drop for Quorate<'_> {
     fn drop(&mut self) {
+        // The keeper ends the process, and the webhook configurations go with the cluster.
+        if self.cluster.run().is_over() {
+            return;
+        }
         let ended = self.delete_webhooks().and_then(|()| self.process.end());
         if let Err(error) = ended {
             eprintln!("controlplane: instance {} of Quorate could not be ended: {error:#}", self.instance);

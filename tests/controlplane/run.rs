@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -67,27 +67,59 @@ impl Run {
         self.directory.join(name)
     }
 
-    /// Leaves the logs when the run ends, and says where they are.
+    /// Leaves the logs when the run ends, and says where they are. A run that is being ended keeps nothing.
     pub(crate) fn keep_logs(&self) -> PathBuf {
-        // Without this file the logs are lost, which is no reason to hide the failure they are about.
-        let _ = fs::write(self.path("keep"), "");
+        if !self.is_over() {
+            // Without this file the logs are lost, which is no reason to hide the failure they are about.
+            let _ = fs::write(self.path("keep"), "");
+        }
         self.path("logs")
     }
 
-    /// Where a process registers itself: names sort in the order of the start.
-    pub(crate) fn entry(&self, name: &str) -> PathBuf {
+    /// A command that registers itself with the keeper before it becomes `command`, in a process group of its own; and the
+    /// file it registers with, to be removed when the process was ended otherwise.
+    ///
+    /// So there is no moment at which this process could be killed and leave one behind that the keeper does not know; and
+    /// once the keeper is at work, nothing starts any more.
+    pub(crate) fn register(&self, name: &str, command: &Command) -> (Command, PathBuf) {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        self.path("processes").join(format!("{number:05}-{name}"))
+        // Names sort in the order of the start.
+        let entry = self.path("processes").join(format!("{number:06}-{name}"));
+        let mut registered = Command::new("sh");
+        registered
+            .args(["-c", r#"echo $$ >"$1" && shift && exec "$@""#, "sh"])
+            .arg(&entry)
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env("HOME", &self.directory)
+            .current_dir(command.get_current_dir().unwrap_or(&self.directory))
+            .process_group(0);
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => registered.env(key, value),
+                None => registered.env_remove(key),
+            };
+        }
+        (registered, entry)
     }
 
     /// Ends all processes of the run, the last one first, and removes its directory; returns when that is done.
     pub(crate) fn end(&self) {
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let keeper = self.keeper().take();
         if let Some((mut keeper, pipe)) = keeper {
             drop(pipe);
             // The keeper itself says what it could not end.
             let _ = keeper.wait();
         }
+    }
+
+    /// Whether it has ended, or is about to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.keeper().is_none()
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Option<(Child, ChildStdin)>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
