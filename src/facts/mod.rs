@@ -4,8 +4,10 @@
 //! the API server would default it to, unknown fields are passed over. The same decoding serves admission, the caches and
 //! manifests in files, so that they can't disagree. This module knows neither policies nor where objects come from.
 
+mod lenient;
 mod metadata;
 mod namespace;
+mod request;
 mod selector;
 mod service;
 mod spreading;
@@ -14,6 +16,7 @@ mod surroundings;
 
 pub use metadata::{Metadata, Owner};
 pub use namespace::Namespace;
+pub use request::{Old, Request};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use service::Service;
 pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};

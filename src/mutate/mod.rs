@@ -1,1 +1,17 @@
-//! mutate
+//! What is injected into a pod template, and the verified JSON patch that does it.
+//!
+//! What the user has is never replaced: terms are appended, and a topology key on which the user already spreads these pods
+//! as strongly is left alone (L66). Terms select by the immutable `spec.selector` (L60) and never depend on the replica count
+//! (L64). What was injected is recorded in an annotation of the StatefulSet, never of its template, so that an update which
+//! loses it gets the same bytes back (L26).
+
+mod injection;
+mod patch;
+mod record;
+
+pub use injection::{Injection, plan};
+pub use patch::{PatchError, patch};
+pub use record::{Injected, RECORD};
+
+#[cfg(test)]
+mod tests;

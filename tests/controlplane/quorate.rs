@@ -125,7 +125,14 @@ impl<'c> Builder<'c> {
             .args(["--tls-cert", "tls.crt", "--tls-key", "tls.key"])
             .arg("--kubeconfig")
             .arg(kubeconfig)
-            .args(&self.arguments)
+            .args(&self.arguments);
+        // Settings of the caller's own shell are none of its business.
+        for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("QUORATE_")) {
+            command.env_remove(key);
+        }
+        command
+            // What clients need in production tests only wait for; `--drain` overrides it.
+            .env("QUORATE_DRAIN", "1s")
             .envs(self.environment.iter().map(|(key, value)| (key, value)));
 
         let process = Process::start(cluster.run(), &log_name(&instance), &command)?;

@@ -4,3 +4,5 @@
 mod controlplane;
 
 mod control_plane;
+mod generate;
+mod mutation;

@@ -1,0 +1,32 @@
+//! A finding of a rule under a policy, with the action that is due.
+
+use std::fmt;
+
+use crate::rules::{Action, Finding, Rule};
+
+/// One violation of one policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule.
+    pub rule: Rule,
+    /// The policy's name.
+    pub policy: String,
+    /// What is done about it, after ratchet and dry run.
+    pub action: Action,
+    /// What the rule found.
+    pub finding: Finding,
+}
+
+impl Violation {
+    /// The sentence without its field: `1 is below the minimum 3; set spec.replicas to 3 or more`.
+    #[must_use]
+    pub fn explanation(&self) -> String {
+        format!("{} {}; {}", self.finding.observed, self.finding.required, self.finding.remedy)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {} (policy {})", self.finding.field, self.explanation(), self.policy)
+    }
+}
