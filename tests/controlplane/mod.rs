@@ -9,6 +9,7 @@
 // Each of the two programs uses a part of it.
 #![allow(dead_code, reason = "the tests and the example each use a part")]
 
+pub(crate) mod builder;
 pub(crate) mod cluster;
 pub(crate) mod kubectl;
 pub(crate) mod nodes;
@@ -16,6 +17,7 @@ pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod quorate;
 pub(crate) mod run;
+pub(crate) mod start;
 pub(crate) mod wait;
 pub(crate) mod webhooks;
 
