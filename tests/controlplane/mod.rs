@@ -32,8 +32,8 @@ pub(crate) use wait::wait_for;
 
 /// The control plane that all tests of a run share: three nodes in three zones, eight volumes on each.
 ///
-/// Tests keep apart by namespaces, and by a Quorate of their own that is sent only theirs. A test that fails leaves the
-/// logs behind and says where.
+/// Tests keep apart by namespaces, and by a Quorate of their own that is sent only theirs. A test that panics leaves the
+/// logs behind and says where; one that returns an error does not, since nobody learns of that.
 ///
 /// # Panics
 /// If the control plane does not start.
