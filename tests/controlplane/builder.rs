@@ -123,7 +123,7 @@ impl<'c> Builder<'c> {
         command
             .args(["--listen", &format!("127.0.0.1:{}", target.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{admin_port}")])
-            .args(["--tls-cert", "tls.crt", "--tls-key", "tls.key"])
+            .args(["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"])
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(&self.arguments);
@@ -172,7 +172,7 @@ impl<'c> Builder<'c> {
             .output()
             .with_context(|| format!("cannot run {}", binary.display()))?;
         ensure!(certs.status.success(), "`quorate certs`: {}", String::from_utf8_lossy(&certs.stderr));
-        let authority = fs::read(directory.join("ca.crt")).context("`quorate certs` made no ca.crt")?;
+        let authority = fs::read(directory.join("ca.pem")).context("`quorate certs` made no ca.pem")?;
         Ok(Target { service: instance.to_owned(), port: free_port()?, authority })
     }
 
