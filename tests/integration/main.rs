@@ -5,4 +5,5 @@ mod controlplane;
 
 mod control_plane;
 mod generate;
+mod instances;
 mod mutation;
