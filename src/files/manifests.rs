@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::policies;
 use crate::cluster::Objects;
 
 /// One object of a manifest.
@@ -25,7 +26,7 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file or directory can't be read.
-    #[error("can't read {file}: {source}")]
+    #[error("can't read {file}")]
     Read {
         /// Its path.
         file: String,
@@ -69,12 +70,24 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
             io::stdin().read_to_string(&mut text).map_err(|source| unreadable(STDIN, source))?;
             manifests.extend(parse(STDIN, &text)?);
         } else {
-            for file in super::flat(path).map_err(|source| unreadable(path.display(), source))? {
+            for file in files(path).map_err(|source| unreadable(path.display(), source))? {
                 manifests.extend(read_file(&file)?);
             }
         }
     }
     Ok(manifests)
+}
+
+/// The files that a path stands for, in the order of their names.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+    files.retain(|file| file.is_file() && policies::has_readable_name(file));
+    files.sort();
+    Ok(files)
 }
 
 fn read_file(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
@@ -126,15 +139,18 @@ fn fault(object: &Value) -> Option<String> {
     if !object.is_object() {
         return Some("a mapping is needed".to_owned());
     }
-    ["apiVersion", "kind"].into_iter().find(|field| !object[field].is_string()).map(|field| format!("{field} is missing"))
+    ["apiVersion", "kind"]
+        .into_iter()
+        .find(|field| !object[field].is_string())
+        .map(|field| format!("{field} is missing"))
 }
 
-/// The Namespaces and Services among manifests, as what surrounds their StatefulSets. Objects without a namespace are in
+/// The objects among manifests that rules look at, as what surrounds their StatefulSets. Objects without a namespace are in
 /// `default_namespace`.
 ///
 /// # Errors
 ///
-/// A Namespace or Service can't be decoded.
+/// One of them can't be decoded.
 pub fn surroundings(manifests: &[Manifest], default_namespace: &str) -> Result<Objects, ManifestError> {
     let mut objects = Objects::default();
     for manifest in manifests {
@@ -143,20 +159,26 @@ pub fn surroundings(manifests: &[Manifest], default_namespace: &str) -> Result<O
             line: manifest.line,
             what: error.to_string(),
         };
-        match (manifest.object["apiVersion"].as_str(), manifest.object["kind"].as_str()) {
-            (Some("v1"), Some("Namespace")) => {
-                objects.add_namespace(serde_json::from_value(manifest.object.clone()).map_err(decode_error)?);
-            }
-            (Some("v1"), Some("Service")) => {
-                let mut service: crate::facts::Service =
-                    serde_json::from_value(manifest.object.clone()).map_err(decode_error)?;
-                if service.namespace.is_empty() {
-                    default_namespace.clone_into(&mut service.namespace);
-                }
-                objects.add_service(service);
-            }
-            _ => {}
-        }
+        add(&mut objects, &manifest.object, default_namespace).map_err(decode_error)?;
     }
     Ok(objects)
+}
+
+fn add(objects: &mut Objects, object: &Value, default_namespace: &str) -> serde_json::Result<()> {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let mut object = object.clone();
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    if object.pointer("/metadata/namespace").is_none_or(Value::is_null) && object["metadata"].is_object() {
+        object["metadata"]["namespace"] = default_namespace.into();
+    }
+    match (group, kind.as_str()) {
+        ("", "Namespace") => objects.add_namespace(serde_json::from_value(object)?),
+        ("", "Service") => objects.add_service(serde_json::from_value(object)?),
+        ("apps", "StatefulSet") => objects.add_statefulset(serde_json::from_value(object)?),
+        ("autoscaling", "HorizontalPodAutoscaler") => objects.add_autoscaler(serde_json::from_value(object)?),
+        ("policy", "PodDisruptionBudget") => objects.add_budget(serde_json::from_value(object)?),
+        _ => {}
+    }
+    Ok(())
 }

@@ -64,6 +64,17 @@ impl Decision {
         Self { policies, violations, pending_injection }
     }
 
+    /// Both decisions: what several StatefulSets have to say about one request.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.violations.extend(other.violations);
+        self.policies.extend(other.policies);
+        self.policies.sort_by(|left, right| left.name.cmp(&right.name));
+        self.policies.dedup_by(|next, kept| next.name == kept.name);
+        self.pending_injection |= other.pending_injection;
+        self
+    }
+
     /// The verdict: that of the strictest violation.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

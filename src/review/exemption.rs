@@ -119,6 +119,7 @@ impl Exemption {
             (Action::Warn, "the exemption".to_owned(), format!("does not count: {why}"), remedy)
         };
         Some(Violation {
+            about: None,
             rule: Rule::Exemption,
             policy: policy.name.clone(),
             action,

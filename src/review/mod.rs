@@ -55,6 +55,7 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
     }
     if change.way != Way::StatefulSet {
         for violation in &mut violations {
+            violation.about = Some(change.object.metadata.name.clone());
             violation.finding.rests_on |= Evidence::PARENT;
         }
     }
@@ -131,7 +132,7 @@ impl Court<'_> {
                     };
                     action = ratchet.ease(action, rule, &finding);
                 }
-                Violation { rule, policy: policy.name.clone(), action, exempt: false, finding }
+                Violation { about: None, rule, policy: policy.name.clone(), action, exempt: false, finding }
             })
             .collect()
     }

@@ -4,10 +4,11 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::facts::{Namespace, Old, StatefulSet};
+use crate::facts::{Namespace, Old, Requester, StatefulSet};
 use crate::policy::Spec;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
+const DEVELOPER: Requester<'static> = Requester { username: "developer", groups: &[] };
 
 fn statefulset(replicas: i32) -> StatefulSet {
     from_value(json!({
@@ -28,20 +29,20 @@ fn policy(name: &str, spec: Value) -> Policy {
 }
 
 fn surroundings() -> Surroundings {
-    Surroundings { namespace: Namespace::bare("shop"), service: None }
+    Surroundings { namespace: Namespace::bare("shop"), ..Surroundings::default() }
 }
 
-fn create(object: &StatefulSet) -> Request<'_> {
-    Request { object, old: None, dry_run: false }
+fn create(object: &StatefulSet) -> Change<'_> {
+    Change { way: Way::StatefulSet, object, old: None, dry_run: false, requester: Some(DEVELOPER) }
 }
 
-fn update<'a>(object: &'a StatefulSet, old: &'a StatefulSet) -> Request<'a> {
+fn update<'a>(object: &'a StatefulSet, old: &'a StatefulSet) -> Change<'a> {
     let spec_changed = object.replicas != old.replicas || object.template != old.template;
     let template_changed = object.template != old.template;
-    Request { object, old: Some(Old { object: old, spec_changed, template_changed }), dry_run: false }
+    Change { old: Some(Old { object: old, spec_changed, template_changed }), ..create(object) }
 }
 
-fn decide(request: &Request<'_>, policies: Vec<Policy>) -> Decision {
+fn decide(request: &Change<'_>, policies: Vec<Policy>) -> Decision {
     evaluate(request, &surroundings(), &PolicySet::new(policies), NOW.parse().unwrap())
 }
 
@@ -104,11 +105,11 @@ fn a_dry_run_cannot_be_denied_for_what_is_absent_l91() {
     let policies = || vec![policy("strict", json!({"validate": {"headlessService": {"action": "Deny"}}}))];
     let object = statefulset(3);
     assert_eq!(decide(&create(&object), policies()).verdict(), Verdict::Deny);
-    let dry_run = Request { dry_run: true, ..create(&object) };
+    let dry_run = Change { dry_run: true, ..create(&object) };
     assert_eq!(decide(&dry_run, policies()).verdict(), Verdict::Warn);
     let mut nameless = object.clone();
     nameless.service_name = None;
-    let dry_run = Request { dry_run: true, ..create(&nameless) };
+    let dry_run = Change { dry_run: true, ..create(&nameless) };
     assert_eq!(decide(&dry_run, policies()).verdict(), Verdict::Deny);
 }
 
@@ -162,7 +163,7 @@ fn a_policy_matches(#[case] selection: Value, #[case] matches: bool) {
 #[case("quorate-system")]
 fn some_namespaces_are_never_governed_l20(#[case] namespace: &str) {
     let object = statefulset(1);
-    let surroundings = Surroundings { namespace: Namespace::bare(namespace), service: None };
+    let surroundings = Surroundings { namespace: Namespace::bare(namespace), ..Surroundings::default() };
     let policies = PolicySet::new(vec![minimum_of_three()]).without_own_namespace("quorate-system");
     let decision = evaluate(&create(&object), &surroundings, &policies, NOW.parse().unwrap());
     assert_eq!(decision.verdict(), Verdict::Allow);

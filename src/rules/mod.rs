@@ -8,6 +8,7 @@
 mod action;
 #[cfg(test)]
 mod cases;
+mod count;
 pub mod headless_service;
 pub mod persistent_storage;
 pub mod pod_disruption_budget;
@@ -20,6 +21,7 @@ pub mod update_strategy;
 use serde::Deserialize;
 
 pub use action::Action;
+pub(crate) use count::{count, some_count};
 
 use crate::facts::{Evidence, StatefulSet, Surroundings, Way};
 
@@ -123,7 +125,7 @@ macro_rules! rules {
 
         /// A policy's `spec.validate`: the settings of each rule; a rule that is not named is off.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
         pub struct Validate {
             $(#[doc = concat!("Settings of `", $name, "`.")] pub $module: Option<$module::Settings>,)*
         }

@@ -36,7 +36,7 @@ pub struct Settings {
     /// What is to be done about a violation.
     pub action: Action,
     /// The fewest seconds between SIGTERM and SIGKILL; at least 1.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "super::count")]
     pub minimum_seconds: NonZeroU32,
 }
 
