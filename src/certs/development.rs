@@ -175,7 +175,8 @@ fn last(params: &mut CertificateParams, lifetime: Duration) {
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let new = path.with_extension("pem.new");
     let written = || -> io::Result<()> {
-        fs::remove_file(&new).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+        fs::remove_file(&new)
+            .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
         fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?.write_all(text.as_bytes())?;
         fs::rename(&new, path)
     };

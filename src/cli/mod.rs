@@ -7,6 +7,7 @@ mod serve;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Keeps every StatefulSet of a Kubernetes cluster highly available.
@@ -37,7 +38,11 @@ const FAILED: u8 = 2;
 /// An error is one line on stderr and exit code 2. A command that did its work decides on its own exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let result = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
         Command::Policy(args) => policy::run(args),
@@ -47,4 +52,19 @@ pub fn run() -> ExitCode {
         eprintln!("quorate: {error:#}");
         ExitCode::from(FAILED)
     })
+}
+
+/// Prints the help or version that was asked for, or says in one line what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A reader that has gone wants no help.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { FAILED } else { 0 });
+    }
+    let text = error.to_string();
+    let lines =
+        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let line = lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    eprintln!("quorate: {}; see --help", line.trim_start_matches("error: "));
+    ExitCode::from(FAILED)
 }

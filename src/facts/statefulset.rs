@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::{
-    LabelSelector, Labels, Metadata, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm,
+    LabelSelector, Labels, Metadata, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint,
+    WeightedPodAffinityTerm,
 };
 
 /// What rules need of a StatefulSet.

@@ -96,7 +96,8 @@ fn mode(request: &Request<'_>, placement: &Placement) -> AntiAffinityMode {
 fn user_strength(object: &StatefulSet, topology_key: &str) -> Option<AntiAffinityMode> {
     let namespace = &object.metadata.namespace;
     let template = &object.template;
-    let about = |term: &PodAffinityTerm| term.topology_key == topology_key && term.is_about(namespace, &template.labels);
+    let about =
+        |term: &PodAffinityTerm| term.topology_key == topology_key && term.is_about(namespace, &template.labels);
     let constraints = || {
         template
             .topology_spread_constraints

@@ -47,7 +47,12 @@ pub fn patch(object: &str, new: &Injected, all: &Injected) -> Result<(Patch, Val
     let record = Value::String(serde_json::to_string(all).map_err(PatchError::Encode)?);
     let mut operations = Vec::new();
     merge(&object, &mut Vec::new(), nest(&ANTI_AFFINITY, lists), &mut operations);
-    merge(&object, &mut Vec::new(), nest(&["metadata", "annotations"], Map::from_iter([(RECORD.to_owned(), record)])), &mut operations);
+    merge(
+        &object,
+        &mut Vec::new(),
+        nest(&["metadata", "annotations"], Map::from_iter([(RECORD.to_owned(), record)])),
+        &mut operations,
+    );
     let patch = Patch(operations);
     json_patch::patch(&mut object, &patch).map_err(PatchError::Apply)?;
     StatefulSet::deserialize(&object).map_err(PatchError::Verify)?;

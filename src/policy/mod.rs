@@ -12,8 +12,8 @@ mod values;
 pub use load::{LoadError, parse};
 pub use merge::{Placement, placements};
 pub use schema::{
-    AntiAffinity, AntiAffinityMode, Existing, Exemptions, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator, Policy,
-    PodDisruptionBudget, Spec, TopologySpread, UserTerms, WhenInfeasible, WhenUnsatisfiable,
+    AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,
+    PodDisruptionBudget, Policy, Spec, TopologySpread, UserTerms, WhenInfeasible, WhenUnsatisfiable,
 };
 pub use set::PolicySet;
 pub use values::{EndOfDay, MaxUnavailable, NamePattern, TopologyKey, Weight};

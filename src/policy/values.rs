@@ -32,7 +32,9 @@ impl<'de> Deserialize<'de> for NamePattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {
-            return Err(de::Error::custom("an empty glob matches nothing; write a name or a glob such as \"sandbox-*\""));
+            return Err(de::Error::custom(
+                "an empty glob matches nothing; write a name or a glob such as \"sandbox-*\"",
+            ));
         }
         let glob = Glob::new(&text).map_err(|error| {
             de::Error::custom(format_args!("{text:?} is not a glob: {}; write one such as \"sandbox-*\"", error.kind()))
@@ -183,7 +185,9 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
 
             fn visit_i64<E: de::Error>(self, pods: i64) -> Result<MaxUnavailable, E> {
                 match u32::try_from(pods) {
-                    Ok(0) => Err(E::custom("0 would let no pod be evicted and block every drain; write Quorum, or 1 or more")),
+                    Ok(0) => Err(E::custom(
+                        "0 would let no pod be evicted and block every drain; write Quorum, or 1 or more",
+                    )),
                     Ok(pods) if i32::try_from(pods).is_ok() => Ok(MaxUnavailable::Pods(pods)),
                     _ => Err(E::invalid_value(de::Unexpected::Signed(pods), &self)),
                 }
@@ -201,9 +205,9 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
                     return Ok(MaxUnavailable::Quorum);
                 }
                 match text.strip_suffix('%').map(str::parse::<u8>) {
-                    Some(Ok(0)) => {
-                        Err(E::custom("0% would let no pod be evicted and block every drain; write Quorum, or 1% or more"))
-                    }
+                    Some(Ok(0)) => Err(E::custom(
+                        "0% would let no pod be evicted and block every drain; write Quorum, or 1% or more",
+                    )),
                     Some(Ok(percent @ 1..=100)) => Ok(MaxUnavailable::Percent(percent)),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                 }

@@ -54,7 +54,16 @@ fn judge(request: &Request<'_>, surroundings: &Surroundings, policy: &Arc<Policy
                 action = action.min(Action::Warn);
             }
             if let (Some(old), Some(before)) = (request.old, &before) {
-                action = ratchet::ease(action, rule, &finding, request.object, old, before, policy.spec.existing.as_ref(), now);
+                action = ratchet::ease(
+                    action,
+                    rule,
+                    &finding,
+                    request.object,
+                    old,
+                    before,
+                    policy.spec.existing.as_ref(),
+                    now,
+                );
             }
             Violation { rule, policy: policy.name.clone(), action, finding }
         })

@@ -41,7 +41,8 @@ pub(super) fn ease(
         Some(_) => Change::Smaller,
     };
     let enforced = || {
-        existing.is_some_and(|existing| existing.enforce_after.is_over(now)) && !FIXED_AT_CREATION.contains(&finding.field)
+        existing.is_some_and(|existing| existing.enforce_after.is_over(now))
+            && !FIXED_AT_CREATION.contains(&finding.field)
     };
     match change {
         Change::Worse => action,

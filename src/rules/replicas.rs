@@ -70,7 +70,11 @@ impl Check for Settings {
         }
         if replicas.is_multiple_of(2) {
             findings.push(Finding {
-                remedy: format!("set {FIELD} to an odd number, as {} tolerates no more losses than {}", replicas, replicas - 1),
+                remedy: format!(
+                    "set {FIELD} to an odd number, as {} tolerates no more losses than {}",
+                    replicas,
+                    replicas - 1
+                ),
                 ..finding("even", self.even, replicas, "is even".to_owned(), minimum, 1)
             });
         }
@@ -78,14 +82,7 @@ impl Check for Settings {
     }
 }
 
-fn finding(
-    cause: &'static str,
-    action: Action,
-    replicas: u32,
-    required: String,
-    minimum: u32,
-    degree: u32,
-) -> Finding {
+fn finding(cause: &'static str, action: Action, replicas: u32, required: String, minimum: u32, degree: u32) -> Finding {
     Finding {
         cause,
         action,

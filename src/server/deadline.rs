@@ -33,7 +33,8 @@ pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let number = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().filter(|number| !number.is_empty())?;
+        let number =
+            rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().filter(|number| !number.is_empty())?;
         rest = &rest[number.len()..];
         let unit = rest.split(|c: char| c.is_ascii_digit() || c == '.').next().unwrap_or_default();
         rest = &rest[unit.len()..];

@@ -27,9 +27,8 @@ const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster"];
 
 /// Upper bounds in seconds: a decision takes tens of microseconds, one with live reads milliseconds, and the API server waits
 /// three seconds at most.
-const DURATIONS: [f64; 14] = [
-    50e-6, 100e-6, 200e-6, 400e-6, 800e-6, 0.0016, 0.0032, 0.0064, 0.0125, 0.025, 0.1, 0.4, 1.0, 3.0,
-];
+const DURATIONS: [f64; 14] =
+    [50e-6, 100e-6, 200e-6, 400e-6, 800e-6, 0.0016, 0.0032, 0.0064, 0.0125, 0.025, 0.1, 0.4, 1.0, 3.0];
 
 type Seconds = Gauge<f64, AtomicU64>;
 
