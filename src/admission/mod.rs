@@ -1,8 +1,29 @@
 //! AdmissionReview in, AdmissionResponse out.
+//!
+//! Strict in what it sends, lenient in what it takes (L2, L10): whatever has a uid gets an answer with that uid, also where
+//! the object can't be decoded, the deadline passes, or our own code panics. This module decides nothing itself.
 
-use std::time::Duration;
+mod decode;
+mod failure;
+mod judge;
+mod response;
 
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures::FutureExt;
+use jiff::Timestamp;
+
+use self::decode::Incoming;
+use self::failure::Failure;
+use self::judge::Judge;
+use self::response::Answer;
+use crate::cluster::Source;
+use crate::policy::PolicySet;
+use crate::telemetry::Metrics;
 
 /// Which of the two webhooks is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,23 +34,82 @@ pub enum Webhook {
     Mutate,
 }
 
+impl Webhook {
+    /// The name used in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Mutate => "mutate",
+        }
+    }
+}
+
 /// A body that is no AdmissionReview with a uid, so that nothing can be answered but HTTP 400.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadRequest(pub String);
+#[error("not an AdmissionReview of admission.k8s.io/v1 with a request.uid: {0}")]
+pub struct BadRequest(String);
 
 /// Answers admission reviews.
-#[derive(Debug, Default)]
-pub struct Admission {}
+#[derive(Debug)]
+pub struct Admission {
+    policies: Arc<ArcSwap<PolicySet>>,
+    source: Source,
+    metrics: Arc<Metrics>,
+}
 
 impl Admission {
+    /// Answers by these policies, with surroundings from this source.
+    #[must_use]
+    pub fn new(policies: Arc<ArcSwap<PolicySet>>, source: Source, metrics: Arc<Metrics>) -> Self {
+        Self { policies, source, metrics }
+    }
+
     /// The bytes of the AdmissionReview that answers `body`, within `time`: what isn't decided by then is answered as the
     /// policies' `onInternalError` says, and so is a panic.
     ///
     /// # Errors
     ///
     /// The body is not an AdmissionReview, or has no uid.
-    pub async fn answer(&self, _webhook: Webhook, _body: Bytes, _time: Duration) -> Result<Vec<u8>, BadRequest> {
-        Err(BadRequest("not built yet".to_owned()))
+    pub async fn answer(&self, webhook: Webhook, body: Bytes, time: Duration) -> Result<Vec<u8>, BadRequest> {
+        let started = Instant::now();
+        let policies = self.policies.load_full();
+        let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
+        let (incoming, answer) = match Incoming::decode(&body) {
+            Ok(incoming) => {
+                let answer = judge.answer(webhook, &incoming, Timestamp::now());
+                let answer = tokio::time::timeout(time, AssertUnwindSafe(answer).catch_unwind()).await;
+                let answer = answer.unwrap_or(Ok(Err(Failure::Deadline))).unwrap_or(Err(Failure::Panic));
+                (incoming, answer)
+            }
+            Err(undecodable) => {
+                let incoming = Incoming::bare(undecodable.uid.ok_or_else(|| BadRequest(undecodable.why.clone()))?);
+                (incoming, Err(Failure::Undecodable(undecodable.why)))
+            }
+        };
+        let answer = answer.unwrap_or_else(|failure| judge.fail(policies.on_internal_error(), &failure));
+        self.tell(webhook, &incoming, &answer, started.elapsed());
+        Ok(answer.encode(&incoming))
+    }
+
+    fn tell(&self, webhook: Webhook, incoming: &Incoming<'_>, answer: &Answer, took: Duration) {
+        let webhook = webhook.name();
+        self.metrics.answered(webhook, incoming.operation.name(), answer.verdict(), took);
+        tracing::info!(
+            webhook,
+            operation = incoming.operation.name(),
+            namespace = %incoming.namespace,
+            name = %incoming.name,
+            dry_run = incoming.dry_run,
+            verdict = answer.verdict(),
+            policies = answer.annotation("policies"),
+            violations = answer.annotation("violations"),
+            patched = answer.is_patched(),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "decided"
+        );
     }
 }
+
+#[cfg(test)]
+mod tests;

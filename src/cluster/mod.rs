@@ -1,1 +1,15 @@
-//! cluster
+//! Where the surroundings of a StatefulSet come from: a cluster's API server, or manifests in files.
+//!
+//! Of a cluster, reflectors keep a trimmed index of each kind that rules look at; only this module writes to them, and
+//! before they are synced nothing is answered from them. What a denial rests on is read live (L35), all of it at once and
+//! under one deadline (L34).
+
+mod connect;
+mod index;
+mod live;
+mod reflector;
+mod source;
+
+pub use connect::{ConnectError, Target, connect};
+pub use live::{Cluster, ReadError};
+pub use source::{Objects, Source};

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::Labels;
+use super::lenient::{labels, null_as_default};
 
 /// What rules need of an object's `metadata`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -27,13 +28,13 @@ pub struct Metadata {
 #[serde(rename_all = "camelCase")]
 pub struct Owner {
     /// Group and version, as in `apps/v1`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub api_version: String,
     /// The owner's kind.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub kind: String,
     /// The owner's name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
 }
 
@@ -46,8 +47,10 @@ struct Wire {
     namespace: Option<String>,
     name: Option<String>,
     generate_name: Option<String>,
-    labels: Option<Labels>,
-    annotations: Option<Labels>,
+    #[serde(default, deserialize_with = "labels")]
+    labels: Labels,
+    #[serde(default, deserialize_with = "labels")]
+    annotations: Labels,
     deletion_timestamp: Option<String>,
     owner_references: Option<Vec<WireOwner>>,
 }
@@ -61,12 +64,12 @@ struct WireOwner {
 
 impl From<Wire> for Metadata {
     fn from(wire: Wire) -> Self {
-        let mut annotations = wire.annotations.unwrap_or_default();
+        let mut annotations = wire.annotations;
         annotations.retain(|key, _| key.starts_with(ANNOTATION_PREFIX));
         Self {
             namespace: wire.namespace.unwrap_or_default(),
             name: wire.name.filter(|name| !name.is_empty()).or(wire.generate_name).unwrap_or_default(),
-            labels: wire.labels.unwrap_or_default(),
+            labels: wire.labels,
             annotations,
             terminating: wire.deletion_timestamp.is_some(),
             controller: wire

@@ -4,6 +4,7 @@
 //! the API server would default it to, unknown fields are passed over. The same decoding serves admission, the caches and
 //! manifests in files, so that they can't disagree. This module knows neither policies nor where objects come from.
 
+mod lenient;
 mod metadata;
 mod namespace;
 mod request;

@@ -1,16 +1,17 @@
 //! Label selectors with the full semantics of Kubernetes.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::Labels;
+use super::lenient::{labels, null_as_default};
 
 /// A `LabelSelector`: every requirement must hold. An empty one selects everything; an absent one, which is not a value of
 /// this type, selects nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels that must be there with these values.
-    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Labels::is_empty")]
+    #[serde(default, deserialize_with = "labels", skip_serializing_if = "Labels::is_empty")]
     pub match_labels: Labels,
     /// Requirements on labels.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
@@ -19,11 +20,12 @@ pub struct LabelSelector {
 
 /// One of a selector's `matchExpressions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// The label's key.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub key: String,
     /// How `values` relate to the label.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub operator: Operator,
     /// The values of `In` and `NotIn`; empty for the others.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
@@ -31,7 +33,7 @@ pub struct Requirement {
 }
 
 /// The operators of a label selector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
     /// The label is there with one of the values.
     In,
@@ -41,6 +43,10 @@ pub enum Operator {
     Exists,
     /// The label is absent.
     DoesNotExist,
+    /// One that Kubernetes does not have: the requirement holds for no object. The API server rejects it, but after us.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 impl LabelSelector {
@@ -66,16 +72,9 @@ impl Requirement {
             Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
+            Operator::Unknown => false,
         }
     }
-}
-
-fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::lenient::labels;
 use super::{Labels, Metadata};
 
 /// What rules need of a Service.
@@ -47,7 +48,8 @@ struct WireSpec {
     kind: Option<String>,
     #[serde(rename = "clusterIP")]
     cluster_ip: Option<String>,
-    selector: Option<Labels>,
+    #[serde(default, deserialize_with = "labels")]
+    selector: Labels,
 }
 
 impl From<Wire> for Service {
@@ -58,7 +60,7 @@ impl From<Wire> for Service {
             name: metadata.name,
             kind: spec.kind.unwrap_or_else(|| "ClusterIP".to_owned()),
             cluster_ip: spec.cluster_ip,
-            selector: spec.selector.unwrap_or_default(),
+            selector: spec.selector,
         }
     }
 }

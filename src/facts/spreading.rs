@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lenient::null_as_default;
 use super::{LabelSelector, Labels};
 
 /// `affinity.podAntiAffinity`.
@@ -16,14 +17,14 @@ pub struct PodAntiAffinity {
 }
 
 /// A `PodAffinityTerm`: pods that `label_selector` selects, apart from each other on `topology_key`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodAffinityTerm {
     /// Which pods; absent selects none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<LabelSelector>,
     /// The label of nodes whose value tells the domains apart.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub topology_key: String,
     /// The namespaces of the pods; empty, with no `namespace_selector`, is the pod's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,8 +45,10 @@ pub struct PodAffinityTerm {
 #[serde(rename_all = "camelCase")]
 pub struct WeightedPodAffinityTerm {
     /// 1 to 100: how much the scheduler prefers it.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub weight: i32,
     /// The term.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub pod_affinity_term: PodAffinityTerm,
 }
 
@@ -57,13 +60,13 @@ pub struct TopologySpreadConstraint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<LabelSelector>,
     /// By how many pods domains may differ.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub max_skew: i32,
     /// The label of nodes whose value tells the domains apart.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub topology_key: String,
     /// `DoNotSchedule` or `ScheduleAnyway`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub when_unsatisfiable: String,
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::lenient::labels;
 use super::{
     LabelSelector, Labels, Metadata, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint,
     WeightedPodAffinityTerm,
@@ -57,7 +58,8 @@ struct WireTemplate {
 
 #[derive(Default, Deserialize)]
 struct WireTemplateMetadata {
-    labels: Option<Labels>,
+    #[serde(default, deserialize_with = "labels")]
+    labels: Labels,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,7 +101,7 @@ impl From<WireTemplate> for PodTemplate {
         let pod = wire.spec.unwrap_or_default();
         let anti_affinity = pod.affinity.unwrap_or_default().pod_anti_affinity.unwrap_or_default();
         Self {
-            labels: wire.metadata.unwrap_or_default().labels.unwrap_or_default(),
+            labels: wire.metadata.unwrap_or_default().labels,
             pod_anti_affinity: PodAntiAffinity {
                 required: anti_affinity.required.unwrap_or_default(),
                 preferred: anti_affinity.preferred.unwrap_or_default(),

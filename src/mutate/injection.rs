@@ -65,10 +65,7 @@ fn wanted(request: &Request<'_>, policies: &[Arc<Policy>]) -> Injected {
         let term = PodAffinityTerm {
             label_selector: Some(object.selector.clone()),
             topology_key: placement.topology_key.as_str().to_owned(),
-            namespaces: None,
-            namespace_selector: None,
-            match_label_keys: None,
-            mismatch_label_keys: None,
+            ..PodAffinityTerm::default()
         };
         let users = &object.template.pod_anti_affinity;
         let leave = placement.user_terms == UserTerms::Leave;
@@ -96,8 +93,11 @@ fn mode(request: &Request<'_>, placement: &Placement) -> AntiAffinityMode {
 fn user_strength(object: &StatefulSet, topology_key: &str) -> Option<AntiAffinityMode> {
     let namespace = &object.metadata.namespace;
     let template = &object.template;
-    let about =
-        |term: &PodAffinityTerm| term.topology_key == topology_key && term.is_about(namespace, &template.labels);
+    // A term by the StatefulSet's own selector is about its pods also where the template's labels are yet to be put right.
+    let about = |term: &PodAffinityTerm| {
+        term.topology_key == topology_key
+            && (term.is_about(namespace, &template.labels) || term.label_selector.as_ref() == Some(&object.selector))
+    };
     let constraints = || {
         template
             .topology_spread_constraints

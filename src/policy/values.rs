@@ -4,9 +4,10 @@ use std::fmt;
 
 use globset::{Glob, GlobMatcher};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use crate::facts::{LabelSelector, Labels, Operator};
+use crate::facts::{LabelSelector, Labels, Operator, Requirement};
 
 /// A glob of names: `*` is any run of characters, `?` one, `[ab]` one of these, `{a,b}` one of these.
 #[derive(Debug, Clone)]
@@ -55,9 +56,53 @@ impl PolicySelector {
     }
 }
 
+/// A label selector as a policy file writes it: unlike one that comes from a cluster, every word of it is checked.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct StrictSelector {
+    match_labels: Labels,
+    match_expressions: Vec<StrictRequirement>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StrictRequirement {
+    key: String,
+    operator: StrictOperator,
+    #[serde(default)]
+    values: Vec<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum StrictOperator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
+}
+
+impl From<StrictSelector> for LabelSelector {
+    fn from(strict: StrictSelector) -> Self {
+        let requirement = |strict: StrictRequirement| Requirement {
+            key: strict.key,
+            operator: match strict.operator {
+                StrictOperator::In => Operator::In,
+                StrictOperator::NotIn => Operator::NotIn,
+                StrictOperator::Exists => Operator::Exists,
+                StrictOperator::DoesNotExist => Operator::DoesNotExist,
+            },
+            values: strict.values,
+        };
+        Self {
+            match_labels: strict.match_labels,
+            match_expressions: strict.match_expressions.into_iter().map(requirement).collect(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for PolicySelector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let selector = LabelSelector::deserialize(deserializer)?;
+        let selector = LabelSelector::from(StrictSelector::deserialize(deserializer)?);
         for (key, value) in &selector.match_labels {
             check_label_key(key).map_err(de::Error::custom)?;
             check_label_value(value).map_err(de::Error::custom)?;

@@ -77,9 +77,9 @@ impl Check for Settings {
                 ..self.finding(
                     "noServiceName",
                     self.no_service_name,
-                    "nothing".to_owned(),
-                    "names no headless Service".to_owned(),
-                    format!("create a Service with clusterIP: None and set {FIELD} to its name"),
+                    "is absent".to_owned(),
+                    "and must name a headless Service".to_owned(),
+                    "create a Service with clusterIP: None and name it here".to_owned(),
                 )
             }];
         };

@@ -1,1 +1,4 @@
-//! Integration tests.
+//! Integration tests: one binary, which lists its modules.
+
+mod generate;
+mod mutation;

@@ -1,0 +1,153 @@
+//! An AdmissionReview, decoded as far as Quorate needs it and borrowed from the body where possible.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What the request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+    /// It could not be read.
+    #[serde(skip)]
+    Unknown,
+}
+
+impl Operation {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// An AdmissionRequest.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Incoming<'a> {
+    #[serde(borrow)]
+    pub(super) uid: Cow<'a, str>,
+    pub(super) operation: Operation,
+    #[serde(default)]
+    pub(super) kind: GroupKind<'a>,
+    #[serde(borrow, default)]
+    pub(super) sub_resource: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(super) namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) old_object: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "null_as_false")]
+    pub(super) dry_run: bool,
+}
+
+/// The kind of the object under review.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct GroupKind<'a> {
+    #[serde(borrow, default)]
+    pub(super) group: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) kind: Cow<'a, str>,
+}
+
+/// Why a body could not be decoded, and the uid to answer with, where there is one.
+#[derive(Debug)]
+pub(super) struct Undecodable {
+    pub(super) uid: Option<String>,
+    pub(super) why: String,
+}
+
+#[derive(Deserialize)]
+struct Review<'a> {
+    #[serde(borrow)]
+    request: Incoming<'a>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(super) fn decode(body: &'a [u8]) -> Result<Self, Undecodable> {
+        let review: Review<'a> = serde_json::from_slice(body)
+            .map_err(|error| Undecodable { uid: uid_at_least(body), why: error.to_string() })?;
+        if review.request.uid.is_empty() {
+            return Err(Undecodable { uid: None, why: "request.uid is empty".to_owned() });
+        }
+        Ok(review.request)
+    }
+
+    /// What stands for a request of which only the uid could be read.
+    pub(super) fn bare(uid: String) -> Self {
+        Self {
+            uid: Cow::Owned(uid),
+            operation: Operation::Unknown,
+            kind: GroupKind::default(),
+            sub_resource: None,
+            namespace: Cow::Borrowed(""),
+            name: Cow::Borrowed(""),
+            object: None,
+            old_object: None,
+            dry_run: false,
+        }
+    }
+
+    /// Whether this is about a StatefulSet itself, not about a subresource of it.
+    pub(super) fn is_statefulset(&self) -> bool {
+        self.kind.group == "apps"
+            && self.kind.kind == "StatefulSet"
+            && self.sub_resource.as_deref().unwrap_or_default().is_empty()
+    }
+}
+
+/// The uid of a review whose other parts have shapes that were not expected.
+fn uid_at_least(body: &[u8]) -> Option<String> {
+    let review: Value = serde_json::from_slice(body).ok()?;
+    review.pointer("/request/uid")?.as_str().filter(|uid| !uid.is_empty()).map(str::to_owned)
+}
+
+fn null_as_false<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The parts of a StatefulSet that are compared as they are written. The API server writes both objects of a review with the
+/// same encoder, so that equal bytes mean an equal value and others a change.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Written<'a> {
+    #[serde(borrow, default)]
+    pub(super) spec: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct WrittenSpec<'a> {
+    #[serde(borrow, default)]
+    template: Option<&'a RawValue>,
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn decode(object: &'a RawValue) -> serde_json::Result<Self> {
+        serde_json::from_str(object.get())
+    }
+
+    pub(super) fn spec_differs(&self, other: &Self) -> bool {
+        self.spec.map(RawValue::get) != other.spec.map(RawValue::get)
+    }
+
+    pub(super) fn template_differs(&self, other: &Self) -> bool {
+        self.template() != other.template()
+    }
+
+    fn template(&self) -> Option<&'a str> {
+        let spec: WrittenSpec<'a> = serde_json::from_str(self.spec?.get()).ok()?;
+        spec.template.map(RawValue::get)
+    }
+}

@@ -1,0 +1,201 @@
+//! The one place that builds AdmissionResponses (L2).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use json_patch::Patch;
+use serde::Serialize;
+
+use super::decode::Incoming;
+use super::failure::Failure;
+use crate::policy::{OnInternalError, Policy};
+use crate::review::{Decision, Verdict, Violation};
+use crate::rules::Action;
+
+/// What is answered, before it is encoded.
+#[derive(Debug)]
+pub(super) struct Answer {
+    verdict: &'static str,
+    denial: Option<Denial>,
+    patch: Option<String>,
+    warnings: Vec<String>,
+    annotations: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug)]
+struct Denial {
+    code: u16,
+    reason: &'static str,
+    message: String,
+    causes: Vec<Cause>,
+}
+
+impl Answer {
+    /// What Quorate has no say in is admitted without a word.
+    pub(super) fn not_reviewed() -> Self {
+        Self {
+            verdict: Verdict::Allow.name(),
+            denial: None,
+            patch: None,
+            warnings: Vec::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// A mutation that changes nothing.
+    pub(super) fn left_alone(policies: &[Arc<Policy>]) -> Self {
+        let annotations =
+            BTreeMap::from([("policies", names(policies)), ("verdict", Verdict::Allow.name().to_owned())]);
+        Self { annotations, ..Self::not_reviewed() }
+    }
+
+    /// A mutation.
+    pub(super) fn patched(policies: &[Arc<Policy>], patch: &Patch) -> Self {
+        // A patch is made of strings and JSON values, which always encode; an empty one would be a mutation of nothing.
+        let patch = serde_json::to_vec(patch).ok().map(|patch| STANDARD.encode(patch));
+        Self { patch, ..Self::left_alone(policies) }
+    }
+
+    /// A decision.
+    pub(super) fn decided(decision: &Decision) -> Self {
+        let verdict = decision.verdict().name();
+        let mut annotations =
+            BTreeMap::from([("policies", names(&decision.policies)), ("verdict", verdict.to_owned())]);
+        if !decision.violations.is_empty() {
+            let violations: Vec<String> = decision
+                .violations
+                .iter()
+                .map(|violation| format!("{}={}", violation.rule.name(), violation.action))
+                .collect();
+            annotations.insert("violations", violations.join(","));
+        }
+        let denial = (decision.verdict() == Verdict::Deny).then(|| Denial {
+            code: 403,
+            reason: "Forbidden",
+            message: decision.denial(),
+            causes: decision.with_action(Action::Deny).map(Cause::from).collect(),
+        });
+        Self { verdict, denial, patch: None, warnings: decision.warnings(), annotations }
+    }
+
+    /// What `onInternalError` says about a failure of our own.
+    pub(super) fn failed(on_internal_error: OnInternalError, failure: &Failure) -> Self {
+        let message = format!("Quorate could not judge this: {failure}");
+        let annotations = BTreeMap::from([("verdict", "error".to_owned())]);
+        let (denial, warnings) = match on_internal_error {
+            OnInternalError::Allow => (None, vec![format!("{message}; admitted, as onInternalError: Allow says")]),
+            OnInternalError::Deny => {
+                let message = format!("{message}; denied, as onInternalError: Deny says; try again");
+                (Some(Denial { code: 500, reason: "InternalError", message, causes: Vec::new() }), Vec::new())
+            }
+        };
+        Self { verdict: "error", denial, patch: None, warnings, annotations }
+    }
+
+    /// `allow`, `warn`, `deny` or `error`.
+    pub(super) fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// What the API server's audit log will say under this key.
+    pub(super) fn annotation(&self, key: &str) -> &str {
+        self.annotations.get(key).map_or("", String::as_str)
+    }
+
+    /// Whether there is a patch.
+    pub(super) fn is_patched(&self) -> bool {
+        self.patch.is_some()
+    }
+
+    /// The AdmissionReview that answers `incoming`.
+    pub(super) fn encode(&self, incoming: &Incoming<'_>) -> Vec<u8> {
+        let review = Review {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response: Response {
+                uid: &incoming.uid,
+                allowed: self.denial.is_none(),
+                status: self.denial.as_ref().map(|denial| denial.status(incoming)),
+                patch: self.patch.as_deref(),
+                patch_type: self.patch.as_ref().map(|_| "JSONPatch"),
+                audit_annotations: &self.annotations,
+                warnings: &self.warnings,
+            },
+        };
+        // Nothing but strings, numbers and maps with string keys: encoding can't fail.
+        serde_json::to_vec(&review).unwrap_or_default()
+    }
+}
+
+impl Denial {
+    fn status<'a>(&'a self, incoming: &'a Incoming<'_>) -> Status<'a> {
+        Status {
+            status: "Failure",
+            code: self.code,
+            reason: self.reason,
+            message: &self.message,
+            details: Details { name: &incoming.name, group: "apps", kind: "statefulsets", causes: &self.causes },
+        }
+    }
+}
+
+impl From<&Violation> for Cause {
+    fn from(violation: &Violation) -> Self {
+        Self { reason: "FieldValueNotSupported", message: violation.explanation(), field: violation.finding.field }
+    }
+}
+
+fn names(policies: &[Arc<Policy>]) -> String {
+    policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(",")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: &'a BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: &'static str,
+    code: u16,
+    reason: &'static str,
+    message: &'a str,
+    details: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    name: &'a str,
+    group: &'static str,
+    kind: &'static str,
+    causes: &'a [Cause],
+}
+
+#[derive(Debug, Serialize)]
+struct Cause {
+    reason: &'static str,
+    message: String,
+    field: &'static str,
+}

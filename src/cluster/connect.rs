@@ -1,0 +1,79 @@
+//! A client for the cluster that Quorate runs in, or that a kubeconfig names.
+
+use std::path::PathBuf;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// Which cluster.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// A kubeconfig; where none is named, the Pod's own ServiceAccount, else what kubectl would use.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of the kubeconfig; its current one where none is named.
+    pub context: Option<String>,
+}
+
+/// Why there is no connection to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig can't be used.
+    #[error("can't use the kubeconfig {}: {source}", path.display())]
+    Kubeconfig {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: kube::config::KubeconfigError,
+    },
+    /// The context can't be used.
+    #[error("can't use the context {context:?}: {source}")]
+    Context {
+        /// Its name.
+        context: String,
+        /// Why.
+        source: kube::config::KubeconfigError,
+    },
+    /// There is neither a ServiceAccount nor a kubeconfig.
+    #[error(
+        "no cluster: not in a Pod, and no usable kubeconfig ({0}); give --kubeconfig FILE, or --standalone to serve without a cluster"
+    )]
+    NoCluster(#[source] kube::config::InferConfigError),
+    /// The client can't be made.
+    #[error("can't make a client for the cluster: {0}")]
+    Client(#[source] kube::Error),
+    /// The API server does not answer.
+    #[error("the API server at {url} does not answer: {source}")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// Why.
+        source: kube::Error,
+    },
+}
+
+/// A client for the target, after its API server has answered once.
+///
+/// # Errors
+///
+/// There is no such cluster, or it does not answer.
+pub async fn connect(target: &Target) -> Result<Client, ConnectError> {
+    let config = config(target).await?;
+    let url = config.cluster_url.to_string();
+    let client = Client::try_from(config).map_err(ConnectError::Client)?;
+    client.apiserver_version().await.map_err(|source| ConnectError::Unreachable { url, source })?;
+    Ok(client)
+}
+
+async fn config(target: &Target) -> Result<Config, ConnectError> {
+    let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
+    if let Some(path) = &target.kubeconfig {
+        let at = |source| ConnectError::Kubeconfig { path: path.clone(), source };
+        let kubeconfig = Kubeconfig::read_from(path).map_err(at)?;
+        return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(at);
+    }
+    if let Some(context) = &target.context {
+        let at = |source| ConnectError::Context { context: context.clone(), source };
+        return Config::from_kubeconfig(&options).await.map_err(at);
+    }
+    Config::infer().await.map_err(ConnectError::NoCluster)
+}

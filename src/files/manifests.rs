@@ -1,0 +1,162 @@
+//! Kubernetes manifests: of files, directories and standard input.
+
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use crate::cluster::Objects;
+
+/// One object of a manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// The file's path, or `-`.
+    pub file: String,
+    /// The line on which the object begins, from 1.
+    pub line: u64,
+    /// The object.
+    pub object: Value,
+}
+
+/// Why a manifest can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file or directory can't be read.
+    #[error("can't read {file}: {source}")]
+    Read {
+        /// Its path.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not YAML, nor JSON.
+    #[error("{file}: {message}")]
+    Syntax {
+        /// Its path.
+        file: String,
+        /// Where and what.
+        message: String,
+    },
+    /// A document is no Kubernetes object.
+    #[error("{file}:{line}: not a Kubernetes object: {what}")]
+    NoObject {
+        /// The file's path.
+        file: String,
+        /// The line on which the document begins.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Standard input, as a path.
+const STDIN: &str = "-";
+
+/// The objects of all files, of the files of all directories (flat, as kubectl reads them), and of standard input for `-`.
+/// The items of a List count one by one, empty documents not at all.
+///
+/// # Errors
+///
+/// The first file that can't be read, or document that is no object.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
+    let mut manifests = Vec::new();
+    for path in paths {
+        if path.as_os_str() == STDIN {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map_err(|source| unreadable(STDIN, source))?;
+            manifests.extend(parse(STDIN, &text)?);
+        } else {
+            for file in super::flat(path).map_err(|source| unreadable(path.display(), source))? {
+                manifests.extend(read_file(&file)?);
+            }
+        }
+    }
+    Ok(manifests)
+}
+
+fn read_file(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
+    let text = fs::read_to_string(path).map_err(|source| unreadable(path.display(), source))?;
+    parse(&path.display().to_string(), &text)
+}
+
+fn unreadable(file: impl Display, source: io::Error) -> ManifestError {
+    ManifestError::Read { file: file.to_string(), source }
+}
+
+/// The objects of one file.
+///
+/// # Errors
+///
+/// The text is not YAML, or a document is no Kubernetes object.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
+    let documents: Vec<Spanned<Value>> = serde_saphyr::from_multiple(text)
+        .map_err(|error| ManifestError::Syntax { file: file.to_owned(), message: error.to_string() })?;
+    let mut manifests = Vec::new();
+    for document in documents {
+        let line = document.defined.line();
+        for object in items(document.value) {
+            if let Some(what) = fault(&object) {
+                return Err(ManifestError::NoObject { file: file.to_owned(), line, what });
+            }
+            manifests.push(Manifest { file: file.to_owned(), line, object });
+        }
+    }
+    Ok(manifests)
+}
+
+fn items(mut document: Value) -> Vec<Value> {
+    if document.is_null() {
+        return Vec::new();
+    }
+    let is_list = document["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+    match document.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) if is_list => items,
+        Some(items) => {
+            document["items"] = items;
+            vec![document]
+        }
+        None => vec![document],
+    }
+}
+
+fn fault(object: &Value) -> Option<String> {
+    if !object.is_object() {
+        return Some("a mapping is needed".to_owned());
+    }
+    ["apiVersion", "kind"].into_iter().find(|field| !object[field].is_string()).map(|field| format!("{field} is missing"))
+}
+
+/// The Namespaces and Services among manifests, as what surrounds their StatefulSets. Objects without a namespace are in
+/// `default_namespace`.
+///
+/// # Errors
+///
+/// A Namespace or Service can't be decoded.
+pub fn surroundings(manifests: &[Manifest], default_namespace: &str) -> Result<Objects, ManifestError> {
+    let mut objects = Objects::default();
+    for manifest in manifests {
+        let decode_error = |error: serde_json::Error| ManifestError::NoObject {
+            file: manifest.file.clone(),
+            line: manifest.line,
+            what: error.to_string(),
+        };
+        match (manifest.object["apiVersion"].as_str(), manifest.object["kind"].as_str()) {
+            (Some("v1"), Some("Namespace")) => {
+                objects.add_namespace(serde_json::from_value(manifest.object.clone()).map_err(decode_error)?);
+            }
+            (Some("v1"), Some("Service")) => {
+                let mut service: crate::facts::Service =
+                    serde_json::from_value(manifest.object.clone()).map_err(decode_error)?;
+                if service.namespace.is_empty() {
+                    default_namespace.clone_into(&mut service.namespace);
+                }
+                objects.add_service(service);
+            }
+            _ => {}
+        }
+    }
+    Ok(objects)
+}
