@@ -28,7 +28,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Without the client taking a byte of its answer.
     pub write: Duration,
-    /// For requests in flight to be answered once the port stops.
+    /// For requests in flight to be answered once the port stops: with the drain before it, less than the 30 s that kubelet
+    /// waits by default.
     pub finish: Duration,
 }
 
@@ -42,7 +43,7 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(120),
             write: Duration::from_secs(30),
-            finish: Duration::from_secs(20),
+            finish: Duration::from_secs(15),
         }
     }
 }

@@ -5,13 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Args;
 use crate::admission::Admission;
 use crate::certs::{Files, Serving, client_authorities, follow};
+use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::policy::PolicySet;
 use crate::server::{Connections, Limits, Port, Probe, Shutdown, admin, dial_self, listen, supervise, tls, webhook};
 use crate::telemetry::{Health, Metrics, State};
 
@@ -36,13 +39,15 @@ impl Wiring {
 
         health.set("shutdown", State::Ok);
         health.set("tls", State::NotReady("not listening yet".to_owned()));
+        let policies = background.policies(args)?;
         let files = certificate_files(args)?;
         let serving = background.certificates(&files)?;
         let clients = args.client_ca.as_deref().map(client_authorities).transpose()?;
         let tls = tls::config(Arc::clone(&serving) as _, clients)?;
         let webhook = bind(args.listen)?;
         let admin = bind(args.admin_listen)?;
-        let admission = Arc::new(admission(args, &background).await?);
+        let source = background.source(args).await?;
+        let admission = Arc::new(Admission::new(policies, source, Arc::clone(&metrics)));
 
         let address = webhook.local_addr()?;
         let probe = Probe { address, serving, connections: connections.clone(), shutdown: shutdown.clone() };
@@ -104,17 +109,38 @@ impl Background {
     }
 }
 
-/// Who answers reviews.
-///
-/// TODO(lead): `files::read(&args.policies)`, `files::watch(…, own_namespace(args), …)` under `background.run("policies", …)`,
-/// `Cluster::connect(…)` unless `args.standalone`, `args.surroundings`; log the policies.
-#[allow(clippy::unused_async, reason = "connecting to a cluster awaits")]
-async fn admission(args: &Args, _background: &Background) -> anyhow::Result<Admission> {
-    let _own_namespace = own_namespace(args);
-    if !args.standalone {
-        bail!("there is no way to a cluster yet; give --standalone");
+impl Background {
+    /// Reads the policies and keeps them as their files are.
+    ///
+    /// To be merged: `files::policies::read(&args.policies)?`, and `files::watch::watch(paths, policies, own, metrics, health)`
+    /// under `self.run("policies", …)`.
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self, reason = "reading will fail, and watching will need self")]
+    fn policies(&self, args: &Args) -> anyhow::Result<Arc<ArcSwap<PolicySet>>> {
+        let policies = PolicySet::new(Vec::new());
+        let policies = match own_namespace(args) {
+            Some(namespace) => policies.without_own_namespace(&namespace),
+            None => policies,
+        };
+        info!(
+            policies = policies.all().iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(", "),
+            "loaded"
+        );
+        Ok(Arc::new(ArcSwap::from_pointee(policies)))
     }
-    Ok(Admission::default())
+
+    /// Connects to the cluster and keeps its caches; without one, what manifests say stands for it.
+    ///
+    /// To be merged: `files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, "default")?`.
+    async fn source(&self, args: &Args) -> anyhow::Result<Source> {
+        if args.standalone {
+            return Ok(Source::Objects(Objects::default()));
+        }
+        let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
+        let cluster = Cluster::new(connect(&target).await?, &self.health);
+        let followed = cluster.clone();
+        self.run("cluster", move |_, health| followed.clone().follow(health));
+        Ok(Source::Cluster(cluster))
+    }
 }
 
 /// The Namespace that Quorate runs in: as the flag says, or where the pod's ServiceAccount is.
