@@ -49,9 +49,20 @@ pub fn run() -> ExitCode {
         Command::Certs(args) => certs::run(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("quorate: {error:#}");
+        eprintln!("quorate: {}", describe(&error));
         ExitCode::from(FAILED)
     })
+}
+
+/// An error and its causes, each said once: many errors' own text holds their cause's.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Prints the help or version that was asked for, or says in one line what is wrong with the arguments.
@@ -62,9 +73,9 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::from(if error.use_stderr() { FAILED } else { 0 });
     }
     let text = error.to_string();
-    let lines =
-        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
-    let line = lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let paragraphs = text.split("\n\n").take_while(|text| !text.starts_with("Usage:") && !text.starts_with("For more"));
+    let clauses = paragraphs.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let line = clauses.filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join("; ");
     eprintln!("quorate: {}; see --help", line.trim_start_matches("error: "));
     ExitCode::from(FAILED)
 }

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::Connections;
 use crate::telemetry::{self, Health, Metrics};
 
 /// What the routes show.
@@ -18,6 +19,8 @@ pub struct Context {
     pub health: Arc<Health>,
     /// Shown by `/metrics`.
     pub metrics: Arc<Metrics>,
+    /// The webhook's connections, counted whenever `/metrics` is read.
+    pub connections: Connections,
 }
 
 /// The routes.
@@ -60,6 +63,7 @@ fn one_line(text: &str) -> String {
 }
 
 async fn metrics(State(context): State<Context>) -> Response {
+    context.metrics.connections_open(context.connections.open());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode()).into_response()
 }

@@ -121,3 +121,81 @@ fn log<E: std::fmt::Display>(ended: Result<(), E>) {
         debug!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: quorate\r\n\r\n";
+
+    fn serve() -> (DuplexStream, Arc<Metrics>) {
+        let (client, server) = duplex(1 << 16);
+        let metrics = Arc::new(Metrics::default());
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let (limits, shutdown) = (Limits::default(), Shutdown::default());
+        let shared = Shared { router, limits, metrics: Arc::clone(&metrics), shutdown };
+        tokio::spawn(async move { shared.serve(server, false).await });
+        (client, metrics)
+    }
+
+    async fn ask(client: &mut DuplexStream) {
+        client.write_all(REQUEST).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0, "closed early");
+        }
+    }
+
+    /// L32, on a clock that the test moves.
+    #[tokio::test(start_paused = true)]
+    async fn keeps_an_idle_connection_longer_than_the_api_server_does() {
+        let (mut client, _) = serve();
+        for _ in 0..3 {
+            ask(&mut client).await;
+            sleep(Duration::from_secs(95)).await;
+        }
+        ask(&mut client).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_a_connection_that_was_idle_for_long() {
+        let (mut client, metrics) = serve();
+        ask(&mut client).await;
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+        assert!(metrics.encode().contains(r#"rejected_total{reason="slow"} 0"#));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_a_connection_whose_request_does_not_come_to_its_point() {
+        let (mut client, metrics) = serve();
+        ask(&mut client).await;
+        sleep(Duration::from_secs(60)).await;
+        // A byte now and then does not help.
+        let mut sent = 0;
+        while client.write_all(&REQUEST[sent..=sent]).await.is_ok() {
+            sent += 1;
+            sleep(Duration::from_secs(2)).await;
+        }
+        assert!(sent < REQUEST.len());
+        assert!(metrics.encode().contains(r#"rejected_total{reason="slow"} 1"#));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_a_connection_whose_client_does_not_read() {
+        let (mut client, metrics) = serve();
+        // More answers than the pipe holds.
+        while tokio::time::timeout(Duration::from_secs(1), client.write_all(REQUEST))
+            .await
+            .is_ok_and(|sent| sent.is_ok())
+        {}
+        sleep(Duration::from_secs(60)).await;
+        assert!(client.write_all(REQUEST).await.is_err());
+        assert!(metrics.encode().contains(r#"rejected_total{reason="slow"} 1"#));
+    }
+}

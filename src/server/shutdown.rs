@@ -77,6 +77,15 @@ enum Kind {
     Interrupt,
 }
 
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "SIGTERM",
+            Self::Interrupt => "SIGINT",
+        }
+    }
+}
+
 impl Signals {
     /// Listens from now on: a signal no longer ends the process by itself.
     ///
@@ -91,7 +100,7 @@ impl Signals {
     /// interrupt, which a person sends, as soon as no connection is open. Returns at a second signal.
     pub async fn handle(mut self, shutdown: Shutdown, connections: Connections, health: Arc<Health>, drain: Duration) {
         let kind = self.next().await;
-        info!(signal = ?kind, ?drain, open = connections.open(), "draining; a second signal ends at once");
+        info!(signal = kind.name(), ?drain, connections = connections.open(), "draining; a second signal ends at once");
         health.set(PART, State::NotReady("draining".to_owned()));
         shutdown.advance(Phase::Draining);
         let left = async {
@@ -104,7 +113,7 @@ impl Signals {
             _ = timeout(drain, left) => {}
             _ = self.next() => return,
         }
-        info!(open = connections.open(), "stopping");
+        info!(connections = connections.open(), "stopping");
         shutdown.advance(Phase::Stopping);
         self.next().await;
     }

@@ -14,10 +14,10 @@ pub(in crate::cli) struct Args {
     #[arg(long, env = "QUORATE_POLICIES", value_name = "PATH", default_value = "policies", value_delimiter = ',')]
     pub(super) policies: Vec<PathBuf>,
     /// Where the webhook listens, with TLS
-    #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDR", default_value = "[::]:8443")]
+    #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDR", default_value = "[::]:8443", value_parser = parse_address)]
     pub(super) listen: SocketAddr,
     /// Where /livez, /readyz and /metrics are, plain HTTP
-    #[arg(long, env = "QUORATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "[::]:8080")]
+    #[arg(long, env = "QUORATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "[::]:8080", value_parser = parse_address)]
     pub(super) admin_listen: SocketAddr,
     /// The serving certificate, PEM, intermediates after it; taken up when it changes
     #[arg(long, env = "QUORATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
@@ -52,6 +52,10 @@ pub(in crate::cli) struct Args {
     /// What is logged, as a `tracing` filter (info, quorate=debug,kube=warn)
     #[arg(long, env = "QUORATE_LOG", value_name = "FILTER", default_value = "info")]
     pub(super) log: String,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "not an IP address and port such as [::]:8443 or 127.0.0.1:8443")
 }
 
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {
