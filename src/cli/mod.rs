@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod policy;
+mod policy_paths;
 mod serve;
 
 use std::process::ExitCode;

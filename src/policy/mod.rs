@@ -9,11 +9,12 @@ mod schema;
 mod set;
 mod values;
 
-pub use load::{LoadError, parse};
+pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse};
 pub use merge::{Placement, placements};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,
-    PodDisruptionBudget, Policy, Spec, TopologySpread, UserTerms, WhenInfeasible, WhenUnsatisfiable,
+    PodDisruptionBudget, Policy, Spec, TopologySpread, UnhealthyPodEvictionPolicy, UserTerms, WhenInfeasible,
+    WhenUnsatisfiable,
 };
 pub use set::PolicySet;
-pub use values::{EndOfDay, MaxUnavailable, NamePattern, TopologyKey, Weight};
+pub use values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};
-use crate::rules::Validate;
+use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight, at};
+use crate::rules::{Validate, count, some_count};
 
 /// One policy: its name and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct Policy {
 
 /// What a policy says. What it does not name, it does not do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Spec {
     /// Which StatefulSets; every one where omitted.
     #[serde(rename = "match")]
@@ -39,7 +40,7 @@ pub struct Spec {
 
 /// Which StatefulSets a policy is about. All of it must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Match {
     /// By the labels of the Namespace: the boundary that application teams can't move.
     pub namespace_selector: Option<PolicySelector>,
@@ -65,11 +66,13 @@ pub enum OwnedByOperator {
 
 /// What is injected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Mutate {
     /// Anti-affinity terms, one per topology key.
+    #[serde(deserialize_with = "one_per_topology_key")]
     pub pod_anti_affinity: Vec<AntiAffinity>,
     /// Topology spread constraints, one per topology key.
+    #[serde(deserialize_with = "one_per_topology_key")]
     pub topology_spread_constraints: Vec<TopologySpread>,
     /// Hard terms for sets that already have volumes.
     pub on_existing: OnExisting,
@@ -79,18 +82,47 @@ pub struct Mutate {
 
 /// One anti-affinity term to inject.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "WrittenAntiAffinity")]
 pub struct AntiAffinity {
     /// The node label whose values tell the domains apart.
     pub topology_key: TopologyKey,
     /// How strong.
     pub mode: AntiAffinityMode,
     /// With `mode: Required`: what to do where the cluster has too few domains.
-    #[serde(default)]
     pub when_infeasible: WhenInfeasible,
     /// With `mode: Preferred`: how much the scheduler prefers it, 1 to 100.
-    #[serde(default)]
     pub weight: Weight,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
+struct WrittenAntiAffinity {
+    topology_key: TopologyKey,
+    mode: AntiAffinityMode,
+    when_infeasible: Option<WhenInfeasible>,
+    weight: Option<Weight>,
+}
+
+impl TryFrom<WrittenAntiAffinity> for AntiAffinity {
+    type Error = String;
+
+    fn try_from(written: WrittenAntiAffinity) -> Result<Self, String> {
+        let WrittenAntiAffinity { topology_key, mode, when_infeasible, weight } = written;
+        match mode {
+            AntiAffinityMode::Required if weight.is_some() => {
+                Err(at(".weight", "has no effect with mode: Required; remove it, or write mode: Preferred"))
+            }
+            AntiAffinityMode::Preferred if when_infeasible.is_some() => {
+                Err(at(".whenInfeasible", "has no effect with mode: Preferred; remove it, or write mode: Required"))
+            }
+            _ => Ok(Self {
+                topology_key,
+                mode,
+                when_infeasible: when_infeasible.unwrap_or_default(),
+                weight: weight.unwrap_or_default(),
+            }),
+        }
+    }
 }
 
 /// How strong an anti-affinity term is; the greater the stronger.
@@ -118,11 +150,12 @@ pub enum WhenInfeasible {
 
 /// One topology spread constraint to inject.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct TopologySpread {
     /// The node label whose values tell the domains apart.
     pub topology_key: TopologyKey,
     /// By how many pods domains may differ; at least 1.
+    #[serde(deserialize_with = "count")]
     pub max_skew: NonZeroU32,
     /// How strong.
     pub when_unsatisfiable: WhenUnsatisfiable,
@@ -159,7 +192,7 @@ pub enum UserTerms {
 
 /// The budget that each StatefulSet gets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct PodDisruptionBudget {
     /// How many pods may be down at a time.
     pub max_unavailable: MaxUnavailable,
@@ -180,7 +213,7 @@ pub enum UnhealthyPodEvictionPolicy {
 
 /// What to do about violations that were there before.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Existing {
     /// The last day on which an unchanged violation is let pass; it ends at 24:00 UTC.
     pub enforce_after: EndOfDay,
@@ -188,11 +221,12 @@ pub struct Existing {
 
 /// Which exemptions count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Exemptions {
     /// Whether `quorate.dev/exempt-reason` must say why.
     pub require_reason: bool,
     /// How many days ahead `quorate.dev/exempt-until` may lie; without it, an exemption needs no date.
+    #[serde(deserialize_with = "some_count")]
     pub max_days: Option<NonZeroU32>,
     /// Groups who may exempt.
     pub groups: Vec<String>,
@@ -208,4 +242,37 @@ pub enum OnInternalError {
     Allow,
     /// Reject.
     Deny,
+}
+
+trait Spreads {
+    fn topology_key(&self) -> &TopologyKey;
+}
+
+impl Spreads for AntiAffinity {
+    fn topology_key(&self) -> &TopologyKey {
+        &self.topology_key
+    }
+}
+
+impl Spreads for TopologySpread {
+    fn topology_key(&self) -> &TopologyKey {
+        &self.topology_key
+    }
+}
+
+/// A list of which no two elements are about the same topology key: what both would come to depends on their order.
+fn one_per_topology_key<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Spreads,
+{
+    let list = Vec::<T>::deserialize(deserializer)?;
+    for (index, element) in list.iter().enumerate() {
+        let key = element.topology_key();
+        if list[..index].iter().any(|earlier| earlier.topology_key() == key) {
+            let message = format_args!("{:?} is in this list already; keep one of the two", key.as_str());
+            return Err(D::Error::custom(at(format_args!("[{index}].topologyKey"), message)));
+        }
+    }
+    Ok(list)
 }

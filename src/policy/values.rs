@@ -1,13 +1,17 @@
 //! The values of a policy that are more than a number or a string. Each is right once it exists.
 
+mod name;
+mod selector;
+
+pub use name::TopologyKey;
+pub(super) use name::{LabelKey, LabelValue, PolicyName};
+pub use selector::PolicySelector;
+
 use std::fmt;
 
 use globset::{Glob, GlobMatcher};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
-
-use crate::facts::{LabelSelector, Labels, Operator, Requirement};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A glob of names: `*` is any run of characters, `?` one, `[ab]` one of these, `{a,b}` one of these.
 #[derive(Debug, Clone)]
@@ -34,115 +38,17 @@ impl<'de> Deserialize<'de> for NamePattern {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {
             return Err(de::Error::custom(
-                "an empty glob matches nothing; write a name or a glob such as \"sandbox-*\"",
+                "is empty and matches nothing; write a name, or a glob such as \"sandbox-*\"",
             ));
         }
         let glob = Glob::new(&text).map_err(|error| {
-            de::Error::custom(format_args!("{text:?} is not a glob: {}; write one such as \"sandbox-*\"", error.kind()))
+            de::Error::custom(format_args!(
+                "{} is no glob: {}; write one such as \"sandbox-*\"",
+                quoted(&text),
+                error.kind()
+            ))
         })?;
         Ok(Self(glob.compile_matcher()))
-    }
-}
-
-/// A label selector of which each requirement makes sense.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicySelector(LabelSelector);
-
-impl PolicySelector {
-    /// Whether an object with these labels is selected.
-    #[must_use]
-    pub fn matches(&self, labels: &Labels) -> bool {
-        self.0.matches(labels)
-    }
-}
-
-/// A label selector as a policy file writes it: unlike one that comes from a cluster, every word of it is checked.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct StrictSelector {
-    match_labels: Labels,
-    match_expressions: Vec<StrictRequirement>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StrictRequirement {
-    key: String,
-    operator: StrictOperator,
-    #[serde(default)]
-    values: Vec<String>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-enum StrictOperator {
-    In,
-    NotIn,
-    Exists,
-    DoesNotExist,
-}
-
-impl From<StrictSelector> for LabelSelector {
-    fn from(strict: StrictSelector) -> Self {
-        let requirement = |strict: StrictRequirement| Requirement {
-            key: strict.key,
-            operator: match strict.operator {
-                StrictOperator::In => Operator::In,
-                StrictOperator::NotIn => Operator::NotIn,
-                StrictOperator::Exists => Operator::Exists,
-                StrictOperator::DoesNotExist => Operator::DoesNotExist,
-            },
-            values: strict.values,
-        };
-        Self {
-            match_labels: strict.match_labels,
-            match_expressions: strict.match_expressions.into_iter().map(requirement).collect(),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for PolicySelector {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let selector = LabelSelector::from(StrictSelector::deserialize(deserializer)?);
-        for (key, value) in &selector.match_labels {
-            check_label_key(key).map_err(de::Error::custom)?;
-            check_label_value(value).map_err(de::Error::custom)?;
-        }
-        for requirement in &selector.match_expressions {
-            check_label_key(&requirement.key).map_err(de::Error::custom)?;
-            let wants_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
-            if wants_values == requirement.values.is_empty() {
-                return Err(de::Error::custom(format_args!(
-                    "the requirement on {:?} has operator {:?}, which takes {}",
-                    requirement.key,
-                    requirement.operator,
-                    if wants_values { "at least one of `values`" } else { "no `values`" },
-                )));
-            }
-            for value in &requirement.values {
-                check_label_value(value).map_err(de::Error::custom)?;
-            }
-        }
-        Ok(Self(selector))
-    }
-}
-
-/// The key of a node label that tells domains apart.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopologyKey(String);
-
-impl TopologyKey {
-    /// The key.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for TopologyKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let key = String::deserialize(deserializer)?;
-        check_label_key(&key).map_err(de::Error::custom)?;
-        Ok(Self(key))
     }
 }
 
@@ -166,10 +72,31 @@ impl Default for Weight {
 
 impl<'de> Deserialize<'de> for Weight {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match i64::deserialize(deserializer)? {
-            weight @ 1..=100 => Ok(Self(u8::try_from(weight).unwrap_or(100))),
-            weight => Err(de::Error::custom(format_args!("{weight} is not a weight; write 1 to 100"))),
+        struct WeightVisitor;
+
+        impl Visitor<'_> for WeightVisitor {
+            type Value = Weight;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number from 1 to 100")
+            }
+
+            fn visit_u64<E: de::Error>(self, weight: u64) -> Result<Weight, E> {
+                match u8::try_from(weight) {
+                    Ok(weight @ 1..=100) => Ok(Weight(weight)),
+                    _ => Err(E::invalid_value(de::Unexpected::Unsigned(weight), &self)),
+                }
+            }
+
+            fn visit_i64<E: de::Error>(self, weight: i64) -> Result<Weight, E> {
+                match u64::try_from(weight) {
+                    Ok(weight) => self.visit_u64(weight),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(weight), &self)),
+                }
+            }
         }
+
+        deserializer.deserialize_any(WeightVisitor)
     }
 }
 
@@ -201,8 +128,9 @@ impl fmt::Display for EndOfDay {
 impl<'de> Deserialize<'de> for EndOfDay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| de::Error::custom(format_args!("{text:?} is not a date; write it as 2027-03-31")))
+        Self::parse(&text).ok_or_else(|| {
+            de::Error::custom(format_args!("{} is no date; write year-month-day, such as 2027-03-31", quoted(&text)))
+        })
     }
 }
 
@@ -225,13 +153,13 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
             type Value = MaxUnavailable;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("Quorum, a whole number of pods from 1, or a percentage from \"1%\" to \"100%\"")
+                formatter.write_str("Quorum, a whole number of pods, 1 or more, or a percentage from 1% to 100%")
             }
 
             fn visit_i64<E: de::Error>(self, pods: i64) -> Result<MaxUnavailable, E> {
                 match u32::try_from(pods) {
                     Ok(0) => Err(E::custom(
-                        "0 would let no pod be evicted and block every drain; write Quorum, or 1 or more",
+                        "0 would let no pod be evicted and block every drain; write Quorum, or a number from 1",
                     )),
                     Ok(pods) if i32::try_from(pods).is_ok() => Ok(MaxUnavailable::Pods(pods)),
                     _ => Err(E::invalid_value(de::Unexpected::Signed(pods), &self)),
@@ -251,7 +179,7 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
                 }
                 match text.strip_suffix('%').map(str::parse::<u8>) {
                     Some(Ok(0)) => Err(E::custom(
-                        "0% would let no pod be evicted and block every drain; write Quorum, or 1% or more",
+                        "0% would let no pod be evicted and block every drain; write Quorum, or a percentage from 1%",
                     )),
                     Some(Ok(percent @ 1..=100)) => Ok(MaxUnavailable::Percent(percent)),
                     _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
@@ -263,35 +191,22 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
     }
 }
 
-/// The syntax of a label's key: an optional DNS prefix and a slash, then a name of at most 63 characters.
-fn check_label_key(key: &str) -> Result<(), String> {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let prefix_is_right = prefix.is_none_or(|prefix| {
-        !prefix.is_empty()
-            && prefix.len() <= 253
-            && prefix.split('.').all(|part| is_label_text(part) && !part.contains('_'))
-            && !prefix.contains(|character: char| character.is_ascii_uppercase())
-    });
-    if prefix_is_right && !name.is_empty() && is_label_text(name) {
-        return Ok(());
+/// What is written, in quotes, and cut where it is long.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
     }
-    Err(format!("{key:?} is not the key of a label; write one such as environment or topology.kubernetes.io/zone"))
 }
 
-/// The syntax of a label's value: empty, or at most 63 letters, digits, `-`, `_` and `.`, the ends alphanumeric.
-fn check_label_value(value: &str) -> Result<(), String> {
-    if value.is_empty() || is_label_text(value) {
-        return Ok(());
-    }
-    Err(format!(
-        "{value:?} can't be the value of a label: at most 63 letters, digits, '-', '_' and '.', beginning and ending with a \
-         letter or digit"
-    ))
+/// The message of a mistake that shows only once a type has all of its fields: which of them is wrong, written as `.weight` or
+/// `[1].topologyKey`, and how.
+pub(super) fn at(field: impl fmt::Display, message: impl fmt::Display) -> String {
+    format!("{field}: {message}")
 }
 
-fn is_label_text(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text.ends_with(|last: char| last.is_ascii_alphanumeric())
-        && text.chars().all(|each| each.is_ascii_alphanumeric() || matches!(each, '-' | '_' | '.'))
+/// The two parts of such a message.
+pub(super) fn split_at(message: &str) -> Option<(&str, &str)> {
+    message.split_once(": ").filter(|(field, _)| field.starts_with(['.', '[']) && !field.contains(' '))
 }

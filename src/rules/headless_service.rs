@@ -40,7 +40,7 @@ use crate::facts::{Evidence, Labels, Service};
 
 /// Settings of the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
     /// About every cause that has no action of its own.
     pub action: Action,

@@ -7,6 +7,7 @@
 
 mod accepted;
 mod action;
+mod count;
 pub mod headless_service;
 pub mod replicas;
 
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use accepted::{ActionOnly, TerminationGracePeriod};
 pub use action::Action;
+pub(crate) use count::{count, some_count};
 
 use crate::facts::{Evidence, StatefulSet, Surroundings};
 
@@ -77,7 +79,7 @@ macro_rules! rules {
 
         /// A policy's `spec.validate`: the settings of each rule; a rule that is not named is off.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-        #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
         pub struct Validate {
             $(#[doc = concat!("Settings of `", $name, "`.")] pub $module: Option<$module::Settings>,)*
             /// Accepted, not checked yet.

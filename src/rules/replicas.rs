@@ -36,11 +36,12 @@ use crate::facts::Evidence;
 
 /// Settings of the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
     /// About too few replicas, and about zero where that isn't allowed.
     pub action: Action,
     /// The fewest replicas; at least 1.
+    #[serde(deserialize_with = "super::count")]
     pub minimum: NonZeroU32,
     /// About an even count. Zero is not even.
     #[serde(default)]

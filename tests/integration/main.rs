@@ -1,5 +1,17 @@
-//! Integration tests: one binary, which lists its modules.
+//! Integration tests: one binary, whose modules are listed here, and one control plane for all of them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails, in its helpers too")]
+
+#[path = "../controlplane/mod.rs"]
+mod controlplane;
+
+mod control_plane;
+mod examples;
 mod generate;
+mod instances;
 mod mutation;
+mod policy_files;
+mod policy_reload;
+mod purity;
+mod repository;
 mod server;

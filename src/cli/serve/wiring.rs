@@ -17,6 +17,7 @@ use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::{Files, Serving, client_authorities, follow};
 use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::files;
 use crate::policy::PolicySet;
 use crate::server::{Connections, Limits, Port, Probe, Shutdown, admin, dial_self, listen, tls, webhook};
 use crate::telemetry::{Health, State};
@@ -74,7 +75,7 @@ impl Parts {
     }
 
     /// Starts what runs in the background, and puts together what serves.
-    pub(super) fn assemble(self, _args: &Args, background: &Background) -> anyhow::Result<Server> {
+    pub(super) fn assemble(self, args: &Args, background: &Background) -> anyhow::Result<Server> {
         let Self { policies, files, serving, tls, webhook, admin, cluster, surroundings } = self;
         let Background { metrics, health } = background;
         let (limits, shutdown) = (Limits::default(), Shutdown::default());
@@ -82,7 +83,8 @@ impl Parts {
         health.set("shutdown", State::Ok);
         health.set("tls", State::NotReady("not dialled yet".to_owned()));
 
-        // To be merged: files::watch::watch under background.run("policies", …), with own_namespace(args).
+        metrics.policies_loaded(policies.load().all().len());
+        follow_policies(args, Arc::clone(&policies), background);
         let source = follow_cluster(cluster, surroundings, background);
         let address = webhook.local_addr()?;
         let probe = Probe {
@@ -125,10 +127,8 @@ impl Parts {
     }
 }
 
-/// To be merged: `files::policies::read(&args.policies)?`.
-#[allow(clippy::unnecessary_wraps, reason = "reading will fail")]
 fn policies(args: &Args) -> anyhow::Result<PolicySet> {
-    let policies = PolicySet::new(Vec::new());
+    let policies = files::policies::read(&args.policies)?;
     Ok(match own_namespace(args) {
         Some(namespace) => policies.without_own_namespace(&namespace),
         None => policies,
@@ -147,6 +147,13 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
     }
     let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
     Ok(Some(Cluster::new(connect(&target).await?, health)))
+}
+
+fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
+    let (paths, own_namespace) = (args.policies.clone(), own_namespace(args));
+    background.run("policies", move |metrics, health| {
+        files::watch::watch(paths.clone(), Arc::clone(&policies), own_namespace.clone(), metrics, health)
+    });
 }
 
 fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {

@@ -1,0 +1,101 @@
+//! Policies from the text of files, with the place of every mistake.
+//!
+//! A [`Loader`] takes any number of files, in any order, and yields either all their policies or all that is wrong with them:
+//! the first mistake of each document.
+
+mod decode;
+mod document;
+mod error;
+mod excerpt;
+mod locate;
+mod words;
+
+use std::collections::BTreeMap;
+
+pub use error::{LoadError, LoadErrors, Place};
+use locate::Path;
+
+use super::Policy;
+
+/// A policy and where it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The policy.
+    pub policy: Policy,
+    /// The file's path, as it was given.
+    pub file: String,
+    /// Where the file says the policy's name.
+    pub place: Place,
+    excerpt: String,
+}
+
+/// Gathers policies from the text of files.
+#[derive(Debug, Default)]
+pub struct Loader {
+    policies: Vec<Located>,
+    errors: Vec<LoadError>,
+}
+
+impl Loader {
+    /// Reads the policies of one file: YAML or JSON, one or more documents.
+    pub fn add(&mut self, file: &str, bytes: &[u8]) {
+        let documents = match document::split(file, bytes) {
+            Ok(documents) => documents,
+            Err(error) => return self.fail(error),
+        };
+        for document in &documents {
+            match decode::policy(document) {
+                Ok(policy) => {
+                    let place = locate::find(document, &Path::of(&["metadata", "name"])).place;
+                    let excerpt = excerpt::show(document, place);
+                    self.policies.push(Located { policy, file: file.to_owned(), place, excerpt });
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    /// Takes note of a file that could not be read.
+    pub fn fail(&mut self, error: LoadError) {
+        self.errors.push(error);
+    }
+
+    /// Every policy by file and place.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong with the files, by file and place. Two policies of one name are wrong too.
+    pub fn finish(mut self) -> Result<Vec<Located>, LoadErrors> {
+        self.policies.sort_by(|left, right| (&left.file, left.place).cmp(&(&right.file, right.place)));
+        let mut names = BTreeMap::new();
+        for located in &self.policies {
+            let name = &located.policy.name;
+            match names.get(name) {
+                None => {
+                    names.insert(name.clone(), located);
+                }
+                Some(first) => self.errors.push(taken(located, first)),
+            }
+        }
+        if self.errors.is_empty() { Ok(self.policies) } else { Err(LoadErrors::new(self.errors)) }
+    }
+}
+
+fn taken(second: &Located, first: &Located) -> LoadError {
+    let message = format!(
+        "{:?} is already the name of a policy in {}:{}; give each policy a name of its own",
+        second.policy.name, first.file, first.place.line,
+    );
+    LoadError::new(&second.file, message).at(second.place).field("metadata.name").excerpt(second.excerpt.clone())
+}
+
+/// Reads the policies of one file: YAML or JSON, one or more documents.
+///
+/// # Errors
+///
+/// The first mistake of each document.
+pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Policy>, LoadErrors> {
+    let mut loader = Loader::default();
+    loader.add(file, bytes);
+    Ok(loader.finish()?.into_iter().map(|located| located.policy).collect())
+}

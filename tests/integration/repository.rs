@@ -1,0 +1,155 @@
+//! The repository is in order: nothing is forgotten, and the manifests keep Quorate out of the cluster's way.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Namespaces that the API server itself is to leave alone; other `kube-*` are left out by a match condition.
+const LEFT_OUT: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "quorate-system"];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(repository().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The files that git keeps or would keep, by their paths in the repository.
+fn files() -> Vec<String> {
+    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    let output = Command::new("git").args(arguments).current_dir(repository()).output().expect("git to list the files");
+    assert!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().filter(|file| repository().join(file).exists()).map(str::to_owned).collect()
+}
+
+fn manifests(file: &str) -> Vec<Value> {
+    let text = read(&format!("deploy/manifests/{file}"));
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The values of a list of strings.
+fn strings(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn every_test_file_is_listed() {
+    let main = read("tests/integration/main.rs");
+    for file in files() {
+        let Some(name) = file.strip_prefix("tests/integration/").and_then(|name| name.strip_suffix(".rs")) else {
+            continue;
+        };
+        if name != "main" && !name.contains('/') {
+            assert!(
+                main.contains(&format!("mod {name};")),
+                "{file} is no part of tests/integration/main.rs: it never runs"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_file_names_a_directory_of_the_machine_it_was_written_on() {
+    let directories = ["work", "root", "home", "Users"].map(|name| format!("/{name}/"));
+    let mut found = Vec::new();
+    for file in files() {
+        let Ok(text) = fs::read_to_string(repository().join(&file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let names = |directory: &String| {
+                line.match_indices(directory).any(|(at, _)| {
+                    !line[..at].ends_with(|before: char| before.is_alphanumeric() || "._-}~".contains(before))
+                })
+            };
+            if directories.iter().any(names) {
+                found.push(format!("{file}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn no_file_is_empty() {
+    for file in files() {
+        assert!(fs::metadata(repository().join(&file)).unwrap().len() > 0, "{file} is empty");
+    }
+}
+
+#[test]
+fn every_example_is_in_the_readme() {
+    let readme = read("README.md");
+    for file in files().iter().filter(|file| file.starts_with("examples/") && !file.starts_with("examples/rules/")) {
+        assert!(readme.contains(file.as_str()), "README.md does not say what {file} is for");
+    }
+}
+
+#[test]
+fn every_manifest_is_installed() {
+    let kustomization = &manifests("kustomization.yaml")[0];
+    let resources = strings(&kustomization["resources"]);
+    for file in files().iter().filter_map(|file| file.strip_prefix("deploy/manifests/")) {
+        let installed = resources.contains(&file) || ["kustomization.yaml", "webhooks.yaml"].contains(&file);
+        assert!(installed, "deploy/manifests/{file} is not listed in its kustomization.yaml");
+    }
+}
+
+#[test]
+fn the_installed_policies_are_the_shipped_ones() {
+    let installed = manifests("policies.yaml");
+    let data = installed[0]["data"].as_object().unwrap();
+    assert!(!data.is_empty());
+    for (name, policy) in data {
+        let shipped = read(&format!("policies/{name}"));
+        assert!(*policy == Value::from(shipped), "policies/{name} has changed: run `make manifests`");
+    }
+}
+
+#[test]
+fn webhooks_stay_out_of_the_way() {
+    let configurations = manifests("webhooks.yaml");
+    let mut names = Vec::new();
+    for configuration in &configurations {
+        let kind = configuration["kind"].as_str().unwrap();
+        assert_eq!(configuration["metadata"]["name"], "quorate");
+        for webhook in configuration["webhooks"].as_array().unwrap() {
+            let name = webhook["name"].as_str().unwrap();
+            names.push(name);
+            assert!((1..=3).contains(&webhook["timeoutSeconds"].as_i64().unwrap()), "{name}: L21");
+            assert_eq!(webhook["sideEffects"], "None", "{name}");
+            assert_eq!(webhook["matchPolicy"], "Equivalent", "{name}");
+            assert_eq!(webhook["clientConfig"]["service"]["port"], 443, "{name}");
+            assert_eq!(strings(&webhook["admissionReviewVersions"]), ["v1"], "{name}");
+            let reinvocation = if kind == "MutatingWebhookConfiguration" { "IfNeeded".into() } else { Value::Null };
+            assert_eq!(webhook["reinvocationPolicy"], reinvocation, "{name}");
+            for rule in webhook["rules"].as_array().unwrap() {
+                // L20: pods restart, nodes report and leaders are elected whatever becomes of Quorate.
+                for resource in strings(&rule["resources"]) {
+                    assert!(!resource.contains('*') && !resource.ends_with("/status"), "{name} takes {resource}");
+                    assert!(!["pods", "nodes", "leases"].contains(&resource), "{name} takes {resource}");
+                }
+                assert_eq!(rule["scope"], "Namespaced", "{name}");
+            }
+            let left_out = &webhook["namespaceSelector"]["matchExpressions"][0];
+            assert_eq!(left_out["key"], "kubernetes.io/metadata.name", "{name}");
+            assert_eq!(left_out["operator"], "NotIn", "{name}");
+            assert_eq!(strings(&left_out["values"]), LEFT_OUT, "{name}");
+        }
+    }
+    assert_eq!(names, ["statefulsets.mutate.quorate.dev", "statefulsets.validate.quorate.dev"]);
+}
+
+#[test]
+fn quorate_may_read_and_nothing_else() {
+    for role in manifests("rbac.yaml").iter().filter(|object| object["kind"] == "ClusterRole") {
+        for rule in role["rules"].as_array().unwrap() {
+            assert_eq!(strings(&rule["verbs"]), ["get", "list", "watch"]);
+            assert!(
+                !strings(&rule["resources"]).iter().any(|resource| resource.contains('*') || *resource == "secrets")
+            );
+        }
+    }
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Makes sure that what `make test` needs is there, and prints the directory of what it installed itself.
+#
+# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler, git. shellcheck and yamllint are installed with
+# apt-get where that is possible; cargo-deny is built once into a cache outside target/.
+#
+# Progress goes to stderr, the directory to stdout.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo_deny=0.20.2
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/quorate/tools/cargo-deny-$cargo_deny
+
+say() {
+    echo "tools: $*" >&2
+}
+
+missing=()
+need() {
+    command -v "$1" >/dev/null || missing+=("$2")
+}
+
+need cargo "Rust: https://rustup.rs, the version in rust-toolchain.toml"
+need cc "a C compiler, which ring is built with"
+need git "git, which lists the files to check"
+wanted=$(sed -n 's/^go //p' tests/controlplane/go.mod)
+# An older Go of at least 1.21 fetches the wanted one by itself, unless it was told not to.
+if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
+    have=$( (cd tests/controlplane && go env GOVERSION) 2>/dev/null | sed 's/^go//' || true)
+    if [ "$(printf '%s\n' "$wanted" "${have:-0}" | sort -V | head -n 1)" != "$wanted" ]; then
+        missing+=("Go $wanted or newer: https://go.dev/dl, or KUBEBUILDER_ASSETS with the programs of a control plane")
+    fi
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+    say "please install first:"
+    printf '  - %s\n' "${missing[@]}" >&2
+    exit 1
+fi
+
+packages=()
+for package in shellcheck yamllint; do
+    command -v "$package" >/dev/null || packages+=("$package")
+done
+if [ ${#packages[@]} -gt 0 ]; then
+    as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        as_root=(sudo -n)
+    fi
+    say "installing ${packages[*]} with apt-get"
+    if ! command -v apt-get >/dev/null ||
+        ! { "${as_root[@]}" apt-get update -qq &&
+            DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${packages[@]}"; } >&2; then
+        say "please install ${packages[*]} with your system's packages"
+        exit 1
+    fi
+fi
+
+if [ ! -x "$tools/bin/cargo-deny" ]; then
+    say "building cargo-deny $cargo_deny (3 minutes on 2 cores, the first time only)"
+    CARGO_TARGET_DIR="$tools/target" cargo install --quiet --locked --root "$tools" --no-track "cargo-deny@$cargo_deny" >&2
+    rm -rf "$tools/target"
+fi
+
+echo "$tools/bin"
