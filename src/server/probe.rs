@@ -74,7 +74,7 @@ pub async fn dial_self(probe: Probe, health: Arc<Health>) {
         }
         sleep(if reached { INTERVALS.1 } else { INTERVALS.0 }).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl Probe {

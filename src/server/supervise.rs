@@ -13,7 +13,7 @@ use crate::telemetry::{Health, Metrics, State};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// A task that ran this long was well: the pauses begin anew.
-const WELL: Duration = Duration::from_secs(60);
+const WELL: Duration = Duration::from_mins(1);
 
 /// Runs the task that `start` makes, and whenever it ends or panics, again after a pause. Each restart is logged and counted
 /// under `name`, which `/readyz?verbose` shows as degraded meanwhile. Never returns; the task ends when this is dropped.

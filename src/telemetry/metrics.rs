@@ -145,7 +145,7 @@ impl Metrics {
         self.restarts.get_or_create(&Task { task: one_of(TASKS, task) }).inc();
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -245,7 +245,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered("validate", "CREATE", "deny", Duration::from_micros(70));
         metrics.violation("replicas", "Deny");
-        metrics.certificate_expires(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        metrics.certificate_expires(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
         metrics.rejected("body_size");
         metrics.policies_loaded(3);
         let text = metrics.encode();

@@ -34,7 +34,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Long enough for a machine that is busy with everything else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until a condition holds.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -128,10 +128,6 @@ impl Gate {
                 "slow"
             }
         };
-        #[allow(clippy::panic)]
-        async fn panics() -> &'static str {
-            panic!("as the test wants")
-        }
         Router::new().route("/slow", post(slow)).route("/fast", get(|| async { "fast" })).route("/panic", get(panics))
     }
 
@@ -142,6 +138,10 @@ impl Gate {
     async fn until_waiting(&self, count: usize) {
         until("requests wait at the gate", async || self.waiting.load(Ordering::SeqCst) >= count).await;
     }
+}
+
+async fn panics() -> &'static str {
+    panic!("as the test wants")
 }
 
 /// Counts when it is dropped before its end.
