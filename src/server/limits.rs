@@ -1,8 +1,10 @@
 //! What clients may take of time and memory. Past each limit there is an answer or a close, never a wait.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -53,13 +55,15 @@ impl Default for Limits {
 pub struct Connections {
     slots: Arc<Semaphore>,
     limit: u32,
+    /// Where Quorate dials its own port from.
+    own: Arc<ArcSwapOption<SocketAddr>>,
 }
 
 impl Connections {
     /// Room for `limit` connections.
     #[must_use]
     pub fn new(limit: u32) -> Self {
-        Self { slots: Arc::new(Semaphore::new(limit as usize)), limit }
+        Self { slots: Arc::new(Semaphore::new(limit as usize)), limit, own: Arc::default() }
     }
 
     /// How many are open.
@@ -72,6 +76,17 @@ impl Connections {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.slots.available_permits() == 0
+    }
+
+    /// Says where Quorate will dial its own port from. It has no client certificate to show, which is no client's failure.
+    pub(super) fn dial_from(&self, address: SocketAddr) {
+        self.own.store(Some(Arc::new(address)));
+    }
+
+    /// Whether a connection is Quorate's own.
+    pub(super) fn is_own(&self, peer: SocketAddr) -> bool {
+        let own = self.own.load();
+        own.as_ref().is_some_and(|own| own.ip() == peer.ip().to_canonical() && own.port() == peer.port())
     }
 
     /// Room for one more, for as long as the permit lives.

@@ -1,15 +1,16 @@
 //! A socket that is served with a router: accepting, shaking hands, stopping.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::connection::Shared;
@@ -52,7 +53,7 @@ impl Port {
                 () = shared.shutdown.reached(Phase::Stopping) => break,
             };
             match accepted {
-                Ok((stream, _)) => enter(stream, tls.as_ref(), &shared, &connections),
+                Ok((stream, peer)) => enter(stream, peer, tls.as_ref(), &shared, &connections),
                 Err(error) => wait_out(&error).await,
             }
         }
@@ -63,24 +64,37 @@ impl Port {
 
 /// Starts serving a connection. Where there is no room it is closed at once, so that its client learns so and tries another
 /// replica, rather than wait in a queue until the API server's timeout.
-fn enter(stream: TcpStream, tls: Option<&TlsAcceptor>, shared: &Shared, connections: &Connections) {
+fn enter(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, shared: &Shared, connections: &Connections) {
     let Some(slot) = connections.enter() else { return shared.metrics.rejected("connections") };
     tune(&stream);
-    tokio::spawn(serve(stream, tls.cloned(), shared.clone(), slot));
+    let (tls, shared, connections) = (tls.cloned(), shared.clone(), connections.clone());
+    tokio::spawn(async move {
+        match shake_hands(stream, tls, shared.limits.handshake).await {
+            Ok(Stream::Plain(stream)) => shared.serve(stream, false).await,
+            Ok(Stream::Tls(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+                shared.serve(stream, http2).await;
+            }
+            Err(error) if connections.is_own(peer) => debug!(%error, "Quorate's own dial ended"),
+            Err(error) => {
+                debug!(%error, "a TLS handshake failed");
+                shared.metrics.rejected("handshake");
+            }
+        }
+        drop(slot);
+    });
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Shared, _slot: OwnedSemaphorePermit) {
-    let Some(tls) = tls else { return shared.serve(stream, false).await };
-    let error = match timeout(shared.limits.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-            return shared.serve(stream, http2).await;
-        }
-        Ok(Err(error)) => error,
-        Err(_) => io::ErrorKind::TimedOut.into(),
-    };
-    debug!(%error, "a TLS handshake failed");
-    shared.metrics.rejected("handshake");
+/// A connection that is ready for requests.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>, patience: Duration) -> io::Result<Stream> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
+    let shaken = timeout(patience, tls.accept(stream)).await?;
+    shaken.map(|stream| Stream::Tls(Box::new(stream)))
 }
 
 /// Answers are small and wanted at once: no waiting for more to send (L38).

@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
@@ -82,14 +82,22 @@ impl Probe {
     async fn dial(&self, connector: &TlsConnector) -> io::Result<()> {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for address in loopback(self.address) {
-            let dial =
-                async { connector.connect(ServerName::from(address.ip()), TcpStream::connect(address).await?).await };
+            let dial = async { connector.connect(ServerName::from(address.ip()), self.connect(address).await?).await };
             result = timeout(PATIENCE, dial).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop);
             if result.is_ok() {
                 break;
             }
         }
         result
+    }
+}
+
+impl Probe {
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }?;
+        socket.bind(SocketAddr::new(address.ip(), 0))?;
+        self.connections.dial_from(socket.local_addr()?);
+        socket.connect(address).await
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use quorate::certs::client_authorities;
-use quorate::server::Limits;
+use quorate::server::{Limits, Probe, dial_self};
+use quorate::telemetry::{Health, State};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -119,6 +120,24 @@ async fn cuts_off_who_does_not_finish_a_head() {
     let _ = soon(slow.read(&mut [0; 1])).await;
     until("it is closed", async || served.connections.open() == 0).await;
     assert!(served.metrics.encode().contains(r#"reason="slow"} 1"#));
+}
+
+#[tokio::test]
+async fn reaches_itself_where_clients_need_certificates_and_counts_no_failure() {
+    let own = tempfile::tempdir().unwrap();
+    let clients = client_authorities(&super::certificates(own.path()).ca).unwrap();
+    let served = serve_with(Gate::new().router(), Limits::default(), Some(clients));
+    let health = Arc::new(Health::default());
+    let probe = Probe {
+        address: served.address,
+        serving: Arc::clone(&served.serving),
+        connections: served.connections.clone(),
+        shutdown: served.shutdown.clone(),
+    };
+    tokio::spawn(dial_self(probe, Arc::clone(&health)));
+    until("it reached itself", async || health.states().get("tls") == Some(&State::Ok)).await;
+    until("the dial is over", async || served.connections.open() == 0).await;
+    assert!(served.metrics.encode().contains(r#"reason="handshake"} 0"#));
 }
 
 #[tokio::test]
