@@ -18,7 +18,7 @@ pub struct Target {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig can't be used.
-    #[error("can't use the kubeconfig {}: {source}", path.display())]
+    #[error("can't use the kubeconfig {}", path.display())]
     Kubeconfig {
         /// Its path.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum ConnectError {
         source: kube::config::KubeconfigError,
     },
     /// The context can't be used.
-    #[error("can't use the context {context:?}: {source}")]
+    #[error("can't use the context {context:?}")]
     Context {
         /// Its name.
         context: String,
@@ -37,12 +37,12 @@ pub enum ConnectError {
     #[error(
         "no cluster: not in a Pod, and no usable kubeconfig ({0}); give --kubeconfig FILE, or --standalone to serve without a cluster"
     )]
-    NoCluster(#[source] kube::config::InferConfigError),
+    NoCluster(kube::config::InferConfigError),
     /// The client can't be made.
-    #[error("can't make a client for the cluster: {0}")]
+    #[error("can't make a client for the cluster")]
     Client(#[source] kube::Error),
     /// The API server does not answer.
-    #[error("the API server at {url} does not answer: {source}")]
+    #[error("the API server at {url} does not answer")]
     Unreachable {
         /// Its address.
         url: String,

@@ -93,7 +93,7 @@ impl Cluster {
         let name = &statefulset.metadata.namespace;
         let namespace = kinds
             .contains(Evidence::NAMESPACE)
-            .then(|| async { get::<v1::Namespace, Namespace>(Api::all(self.client.clone()), name).await });
+            .then_some(get::<v1::Namespace, Namespace>(Api::all(self.client.clone()), name));
         let service =
             statefulset.service_name.as_ref().filter(|_| kinds.contains(Evidence::SERVICE)).map(|service| async move {
                 get::<v1::Service, Service>(Api::namespaced(self.client.clone(), name), service).await

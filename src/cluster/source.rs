@@ -55,6 +55,12 @@ impl Objects {
         self.namespaces.insert(namespace.name.clone(), namespace);
     }
 
+    /// Whether the Namespace is among the objects.
+    #[must_use]
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.contains_key(name)
+    }
+
     /// Adds a Service.
     pub fn add_service(&mut self, service: Service) {
         self.services.insert((service.namespace.clone(), service.name.clone()), service);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::policies;
 use crate::cluster::Objects;
 
 /// One object of a manifest.
@@ -25,7 +26,7 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file or directory can't be read.
-    #[error("can't read {file}: {source}")]
+    #[error("can't read {file}")]
     Read {
         /// Its path.
         file: String,
@@ -69,12 +70,24 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
             io::stdin().read_to_string(&mut text).map_err(|source| unreadable(STDIN, source))?;
             manifests.extend(parse(STDIN, &text)?);
         } else {
-            for file in super::flat(path).map_err(|source| unreadable(path.display(), source))? {
+            for file in files(path).map_err(|source| unreadable(path.display(), source))? {
                 manifests.extend(read_file(&file)?);
             }
         }
     }
     Ok(manifests)
+}
+
+/// The files that a path stands for, in the order of their names.
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
+    files.retain(|file| file.is_file() && policies::has_readable_name(file));
+    files.sort();
+    Ok(files)
 }
 
 fn read_file(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
@@ -126,7 +139,10 @@ fn fault(object: &Value) -> Option<String> {
     if !object.is_object() {
         return Some("a mapping is needed".to_owned());
     }
-    ["apiVersion", "kind"].into_iter().find(|field| !object[field].is_string()).map(|field| format!("{field} is missing"))
+    ["apiVersion", "kind"]
+        .into_iter()
+        .find(|field| !object[field].is_string())
+        .map(|field| format!("{field} is missing"))
 }
 
 /// The Namespaces and Services among manifests, as what surrounds their StatefulSets. Objects without a namespace are in

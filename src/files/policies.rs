@@ -152,6 +152,11 @@ fn unreadable(error: &io::Error) -> String {
     }
 }
 
+/// Whether a directory's file is read by its name: not hidden, and YAML or JSON.
+pub(super) fn has_readable_name(path: &Path) -> bool {
+    !is_hidden(path) && is_policy_file(path)
+}
+
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }

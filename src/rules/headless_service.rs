@@ -169,25 +169,25 @@ mod tests {
     use super::*;
     use crate::facts::{Namespace, StatefulSet, Surroundings};
 
-    fn service(spec: Value) -> Option<Service> {
-        Some(from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap())
+    fn service(spec: &Value) -> Service {
+        from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap()
     }
 
     #[rstest]
-    #[case::headless(Some("db"), service(json!({"clusterIP": "None", "selector": {"app": "db"}})), &[])]
+    #[case::headless(Some("db"), Some(service(&json!({"clusterIP": "None", "selector": {"app": "db"}}))), &[])]
     #[case::no_service_name(None, None, &["noServiceName"])]
     #[case::empty_service_name(Some(""), None, &["noServiceName"])]
     #[case::missing(Some("db"), None, &["missing"])]
-    #[case::cluster_ip(Some("db"), service(json!({"clusterIP": "10.0.0.1", "selector": {"app": "db"}})), &["notHeadless"])]
-    #[case::cluster_ip_to_come(Some("db"), service(json!({"selector": {"app": "db"}})), &["notHeadless"])]
+    #[case::cluster_ip(Some("db"), Some(service(&json!({"clusterIP": "10.0.0.1", "selector": {"app": "db"}}))), &["notHeadless"])]
+    #[case::cluster_ip_to_come(Some("db"), Some(service(&json!({"selector": {"app": "db"}}))), &["notHeadless"])]
     #[case::external_name(
         Some("db"),
-        service(json!({"type": "ExternalName", "externalName": "db.example.com"})),
+        Some(service(&json!({"type": "ExternalName", "externalName": "db.example.com"}))),
         &["notHeadless", "selectorMismatch"]
     )]
-    #[case::other_value(Some("db"), service(json!({"clusterIP": "None", "selector": {"app": "web"}})), &["selectorMismatch"])]
-    #[case::other_label(Some("db"), service(json!({"clusterIP": "None", "selector": {"tier": "x"}})), &["selectorMismatch"])]
-    #[case::no_selector(Some("db"), service(json!({"clusterIP": "None"})), &["selectorMismatch"])]
+    #[case::other_value(Some("db"), Some(service(&json!({"clusterIP": "None", "selector": {"app": "web"}}))), &["selectorMismatch"])]
+    #[case::other_label(Some("db"), Some(service(&json!({"clusterIP": "None", "selector": {"tier": "x"}}))), &["selectorMismatch"])]
+    #[case::no_selector(Some("db"), Some(service(&json!({"clusterIP": "None"}))), &["selectorMismatch"])]
     fn judges_l70(#[case] name: Option<&str>, #[case] service: Option<Service>, #[case] expected: &[&str]) {
         let statefulset: StatefulSet = from_value(json!({
             "metadata": {"name": "db", "namespace": "shop"},

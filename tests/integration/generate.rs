@@ -6,7 +6,7 @@ use quorate::policy::{Policy, Spec};
 use serde_json::{Value, json};
 
 /// A StatefulSet with something in every place that matters to an injection.
-pub fn complete() -> Value {
+pub(crate) fn complete() -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -77,7 +77,7 @@ enum Change {
 
 /// A StatefulSet with fields left out, set to null, and unknown ones added, at every level. Its `spec.selector` stays, as
 /// the API server accepts nothing without one.
-pub fn statefulset() -> impl Strategy<Value = Value> {
+pub(crate) fn statefulset() -> impl Strategy<Value = Value> {
     let change = prop_oneof![
         any::<Index>().prop_map(Change::Prune),
         any::<Index>().prop_map(Change::Null),
@@ -173,7 +173,7 @@ fn walk(value: &Value, path: &mut String, visit: &mut impl FnMut(&str, &Value)) 
 }
 
 /// A policy that injects a few random terms.
-pub fn policy(name: &'static str) -> impl Strategy<Value = Policy> {
+pub(crate) fn policy(name: &'static str) -> impl Strategy<Value = Policy> {
     let key = prop_oneof![
         Just("kubernetes.io/hostname"),
         Just("topology.kubernetes.io/zone"),

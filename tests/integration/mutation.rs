@@ -20,7 +20,7 @@ fn decodes(object: &Value) -> bool {
 }
 
 /// The object as mutation on CREATE leaves it, and how many operations that took.
-pub fn created(object: &Value, policies: &[Arc<Policy>]) -> (Value, usize) {
+fn created(object: &Value, policies: &[Arc<Policy>]) -> (Value, usize) {
     let facts = facts(object);
     let request = Request { object: &facts, old: None, dry_run: false };
     match plan(&request, policies) {
