@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -135,10 +135,8 @@ fn policies(args: &Args) -> anyhow::Result<PolicySet> {
     })
 }
 
-/// To be merged: `files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, "default")?`.
 fn surroundings(args: &Args) -> anyhow::Result<Objects> {
-    ensure!(args.surroundings.is_empty(), "--surroundings can't be read yet; leave it out");
-    Ok(Objects::default())
+    Ok(files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, "default")?)
 }
 
 async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>> {
