@@ -8,6 +8,7 @@ mod serve;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Keeps every StatefulSet of a Kubernetes cluster highly available.
@@ -38,14 +39,44 @@ const FAILED: u8 = 2;
 /// An error is one line on stderr and exit code 2. A command that did its work decides on its own exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    let result = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Certs(args) => certs::run(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("quorate: {error:#}");
+        eprintln!("quorate: {}", describe(&error));
         ExitCode::from(FAILED)
     })
+}
+
+/// An error and its causes, each said once: many errors' own text holds their cause's.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Prints the help or version that was asked for, or says in one line what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A reader that has gone wants no help.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { FAILED } else { 0 });
+    }
+    let text = error.to_string();
+    let paragraphs = text.split("\n\n").take_while(|text| !text.starts_with("Usage:") && !text.starts_with("For more"));
+    let clauses = paragraphs.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let line = clauses.filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join("; ");
+    eprintln!("quorate: {}; see --help", line.trim_start_matches("error: "));
+    ExitCode::from(FAILED)
 }

@@ -1,12 +1,48 @@
-//! `quorate serve`
+//! `quorate serve`: puts the webhook together and runs it until it is told to end.
+
+mod args;
+mod background;
+mod wiring;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Arguments of `quorate serve`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+use anyhow::Context as _;
+use tracing::{error, info, warn};
 
-/// Runs the command.
-pub(super) fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+pub(super) use args::Args;
+use background::Background;
+use wiring::{Parts, Server};
+
+use crate::server::Signals;
+use crate::telemetry::logs;
+
+/// Serves until a signal. An error is anything that keeps it from starting.
+pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logs::start(args.log_format, &args.log)
+        .with_context(|| format!("--log {} is no filter such as info or quorate=debug,kube=warn", args.log))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(args));
+    // A read from a hanging disk must not keep the process from ending.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(args: Args) -> anyhow::Result<ExitCode> {
+    let background = Background::default();
+    let parts = Parts::gather(&args, &background.health).await?;
+    let signals = Signals::listen()?;
+    parts.report()?;
+    let Server { webhook, admin, shutdown, connections } = parts.assemble(&args, &background)?;
+    tokio::spawn(admin.serve());
+    let webhook = tokio::spawn(webhook.serve());
+    let told_twice = signals.handle(shutdown, connections, Arc::clone(&background.health), args.drain);
+    Ok(tokio::select! {
+        ended = webhook => match ended {
+            Ok(true) => { info!("every request was answered; bye"); ExitCode::SUCCESS }
+            Ok(false) => { warn!("some requests took too long to wait for; bye"); ExitCode::SUCCESS }
+            Err(failure) => { error!(%failure, "the webhook's port failed"); ExitCode::FAILURE }
+        },
+        () = told_twice => { warn!("ending at once, as told twice"); ExitCode::FAILURE }
+    })
 }

@@ -12,6 +12,3 @@ mod record;
 pub use injection::{Injection, plan};
 pub use patch::{PatchError, patch};
 pub use record::{Injected, RECORD};
-
-#[cfg(test)]
-mod tests;

@@ -1,25 +1,287 @@
-//! Metrics, with labels from closed sets only (L37).
+//! Metrics, as Prometheus scrapes them from `/metrics`.
+//!
+//! Labels come from closed sets only, so that nothing a client sends can grow the number of series (L37): what isn't in its
+//! label's set is counted as `other`.
 
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::rules::Rule;
+
+const WEBHOOKS: &[&str] = &["validate", "mutate"];
+const OPERATIONS: &[&str] = &["CREATE", "UPDATE", "DELETE", "CONNECT"];
+const VERDICTS: &[&str] = &["allow", "warn", "deny", "error"];
+const ACTIONS: &[&str] = &["Deny", "Warn", "Audit"];
+const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
+const RESULTS: &[&str] = &["success", "failure"];
+const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
+const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster"];
+
+/// Upper bounds in seconds: a decision takes tens of microseconds, one with live reads milliseconds, and the API server waits
+/// three seconds at most.
+const DURATIONS: [f64; 14] =
+    [50e-6, 100e-6, 200e-6, 400e-6, 800e-6, 0.0016, 0.0032, 0.0064, 0.0125, 0.025, 0.1, 0.4, 1.0, 3.0];
+
+type Seconds = Gauge<f64, AtomicU64>;
 
 /// The metrics of one process.
-#[derive(Debug, Default)]
-pub struct Metrics {}
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Webhook, Histogram, fn() -> Histogram>,
+    violations: Family<Violation, Counter>,
+    internal_errors: Family<Kind, Counter>,
+    policies: Gauge,
+    policy_reloads: Family<Outcome, Counter>,
+    certificate_reloads: Family<Outcome, Counter>,
+    certificate_expiry: Seconds,
+    connections: Gauge,
+    rejected: Family<Reason, Counter>,
+    restarts: Family<Task, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    webhook: &'static str,
+    operation: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Webhook {
+    webhook: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Violation {
+    rule: &'static str,
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Task {
+    task: &'static str,
+}
 
 impl Metrics {
     /// A review was answered: by which webhook (`validate`, `mutate`), for which operation (`CREATE`, …), with which verdict
     /// (`allow`, `warn`, `deny`, `error`), and how long it took.
-    pub fn answered(&self, _webhook: &'static str, _operation: &'static str, _verdict: &'static str, _took: Duration) {}
+    pub fn answered(&self, webhook: &'static str, operation: &'static str, verdict: &'static str, took: Duration) {
+        let webhook = one_of(WEBHOOKS, webhook);
+        let labels = Request { webhook, operation: one_of(OPERATIONS, operation), verdict: one_of(VERDICTS, verdict) };
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&Webhook { webhook }).observe(took.as_secs_f64());
+    }
 
     /// A violation was found, by the name of its rule and the action that it led to.
-    pub fn violation(&self, _rule: &'static str, _action: &'static str) {}
+    pub fn violation(&self, rule: &'static str, action: &'static str) {
+        let rule = if Rule::ALL.iter().any(|known| known.name() == rule) { rule } else { OTHER };
+        self.violations.get_or_create(&Violation { rule, action: one_of(ACTIONS, action) }).inc();
+    }
 
     /// Quorate failed inside a request: `undecodable`, `deadline`, `panic`, `live_read`, `patch`.
-    pub fn internal_error(&self, _kind: &'static str) {}
+    pub fn internal_error(&self, kind: &'static str) {
+        self.internal_errors.get_or_create(&Kind { kind: one_of(INTERNAL_ERRORS, kind) }).inc();
+    }
 
     /// So many policies are in force.
-    pub fn policies_loaded(&self, _count: usize) {}
+    pub fn policies_loaded(&self, count: usize) {
+        self.policies.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
 
     /// Policy files were read again.
-    pub fn policies_reloaded(&self, _succeeded: bool) {}
+    pub fn policies_reloaded(&self, succeeded: bool) {
+        self.policy_reloads.get_or_create(&outcome(succeeded)).inc();
+    }
+
+    /// The serving certificate's files changed and were read again.
+    pub fn certificate_reloaded(&self, succeeded: bool) {
+        self.certificate_reloads.get_or_create(&outcome(succeeded)).inc();
+    }
+
+    /// The certificate that is served now ends at this time.
+    pub fn certificate_expires(&self, at: SystemTime) {
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_expiry.set(since_epoch.as_secs_f64());
+    }
+
+    /// So many connections are open on the webhook's port.
+    pub fn connections_open(&self, count: usize) {
+        self.connections.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A client met a limit before anything was decided: `connections`, `requests`, `handshake`, `slow`, `body_size`,
+    /// `body_time`, `content_type`.
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejected.get_or_create(&Reason { reason: one_of(REJECTIONS, reason) }).inc();
+    }
+
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`.
+    pub fn task_restarted(&self, task: &'static str) {
+        self.restarts.get_or_create(&Task { task: one_of(TASKS, task) }).inc();
+    }
+
+    /// All metrics in the `OpenMetrics` text format.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String can't fail; should a metric's encoder ever, what was written before it is still right.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("quorate");
+        let metrics = Self {
+            requests: register(&mut registry, "admission_requests", "Reviews answered", Family::default()),
+            durations: register(
+                &mut registry,
+                "admission_duration_seconds",
+                "Time from the request's bytes to the answer's",
+                Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            ),
+            violations: register(&mut registry, "violations", "Violations found by admission", Family::default()),
+            internal_errors: register(
+                &mut registry,
+                "internal_errors",
+                "Failures of Quorate inside a request, answered as the policies' onInternalError says",
+                Family::default(),
+            ),
+            policies: register(&mut registry, "policies_loaded", "Policies in force", Gauge::default()),
+            policy_reloads: register(&mut registry, "policy_reloads", "Reloads of policy files", Family::default()),
+            certificate_reloads: register(
+                &mut registry,
+                "certificate_reloads",
+                "Reloads of the serving certificate",
+                Family::default(),
+            ),
+            certificate_expiry: register(
+                &mut registry,
+                "certificate_expiry_timestamp_seconds",
+                "When the certificate that is served ends, in seconds since 1970",
+                Seconds::default(),
+            ),
+            connections: register(&mut registry, "http_connections", "Open webhook connections", Gauge::default()),
+            rejected: register(
+                &mut registry,
+                "http_rejected",
+                "Connections and requests that met a limit of the server",
+                Family::default(),
+            ),
+            restarts: register(&mut registry, "task_restarts", "Background tasks started again", Family::default()),
+            registry,
+        };
+        metrics.start_at_zero();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Makes the series that alerts watch exist before their first event: a rate can't be taken of what isn't there.
+    fn start_at_zero(&self) {
+        for &result in RESULTS {
+            drop(self.policy_reloads.get_or_create(&Outcome { result }));
+            drop(self.certificate_reloads.get_or_create(&Outcome { result }));
+        }
+        for &kind in INTERNAL_ERRORS {
+            drop(self.internal_errors.get_or_create(&Kind { kind }));
+        }
+        for &reason in REJECTIONS {
+            drop(self.rejected.get_or_create(&Reason { reason }));
+        }
+    }
+}
+
+fn register<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
+where
+    M: prometheus_client::registry::Metric + Clone,
+{
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+const OTHER: &str = "other";
+
+fn one_of(set: &[&'static str], value: &'static str) -> &'static str {
+    if set.contains(&value) { value } else { OTHER }
+}
+
+fn outcome(succeeded: bool) -> Outcome {
+    Outcome { result: if succeeded { "success" } else { "failure" } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_under_the_names_that_the_documentation_gives() {
+        let metrics = Metrics::default();
+        metrics.answered("validate", "CREATE", "deny", Duration::from_micros(70));
+        metrics.violation("replicas", "Deny");
+        metrics.certificate_expires(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
+        metrics.rejected("body_size");
+        metrics.policies_loaded(3);
+        let text = metrics.encode();
+        for line in [
+            r#"quorate_admission_requests_total{webhook="validate",operation="CREATE",verdict="deny"} 1"#,
+            r#"quorate_admission_duration_seconds_bucket{le="0.0001",webhook="validate"} 1"#,
+            r#"quorate_violations_total{rule="replicas",action="Deny"} 1"#,
+            "quorate_certificate_expiry_timestamp_seconds 1800000000.0",
+            r#"quorate_http_rejected_total{reason="body_size"} 1"#,
+            r#"quorate_policy_reloads_total{result="failure"} 0"#,
+            r#"quorate_internal_errors_total{kind="deadline"} 0"#,
+            "quorate_policies_loaded 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
+        }
+    }
+
+    /// L37
+    #[test]
+    fn has_no_more_series_after_ten_thousand_unheard_of_labels() {
+        let metrics = Metrics::default();
+        let count = |metrics: &Metrics| metrics.encode().lines().count();
+        metrics.answered("other", "other", "other", Duration::ZERO);
+        metrics.violation("other", "other");
+        metrics.internal_error("other");
+        metrics.rejected("other");
+        metrics.task_restarted("other");
+        let before = count(&metrics);
+        for number in 0..10_000 {
+            let name: &'static str = format!("name-{number}").leak();
+            metrics.answered(name, name, name, Duration::ZERO);
+            metrics.violation(name, name);
+            metrics.internal_error(name);
+            metrics.rejected(name);
+            metrics.task_restarted(name);
+        }
+        assert_eq!(count(&metrics), before);
+    }
 }

@@ -1,6 +1,7 @@
-//! Logs, metrics and health: how Quorate tells what it does.
+//! Logs, metrics and health: how Quorate tells what it does. Knows nothing of how anything is decided or served.
 
 mod health;
+pub mod logs;
 mod metrics;
 
 pub use health::{Health, State};

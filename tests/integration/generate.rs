@@ -180,17 +180,17 @@ pub(crate) fn policy(name: &'static str) -> impl Strategy<Value = Policy> {
         Just("example.com/rack"),
         Just("example.com/row")
     ];
-    let term = (key, any::<bool>(), 1..=100).prop_map(|(topology_key, required, weight)| {
-        if required {
-            json!({"topologyKey": topology_key, "mode": "Required"})
-        } else {
-            json!({"topologyKey": topology_key, "mode": "Preferred", "weight": weight})
-        }
-    });
+    let term = (any::<bool>(), 1..=100);
     let user_terms = prop_oneof![Just("Append"), Just("Leave")];
-    (prop::collection::btree_map(0..4, term, 0..4), user_terms).prop_map(move |(terms, user_terms)| {
-        let mut terms: Vec<Value> = terms.into_values().collect();
-        terms.dedup_by(|next, kept| next["topologyKey"] == kept["topologyKey"]);
+    (prop::collection::btree_map(key, term, 0..4), user_terms).prop_map(move |(terms, user_terms)| {
+        let term = |(topology_key, (required, weight)): (&str, (bool, i32))| {
+            if required {
+                json!({"topologyKey": topology_key, "mode": "Required"})
+            } else {
+                json!({"topologyKey": topology_key, "mode": "Preferred", "weight": weight})
+            }
+        };
+        let terms: Vec<Value> = terms.into_iter().map(term).collect();
         let spec: Spec =
             serde_json::from_value(json!({"mutate": {"podAntiAffinity": terms, "userTerms": user_terms}})).unwrap();
         Policy { name: name.to_owned(), spec }

@@ -14,3 +14,4 @@ mod policy_files;
 mod policy_reload;
 mod purity;
 mod repository;
+mod server;

@@ -1,0 +1,63 @@
+//! The flags of `quorate serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::server::duration;
+use crate::telemetry::logs::Format;
+
+/// Arguments of `quorate serve`.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// A policy file or a directory of them (repeatable; separated by commas in the environment)
+    #[arg(long, env = "QUORATE_POLICIES", value_name = "PATH", default_value = "policies", value_delimiter = ',')]
+    pub(super) policies: Vec<PathBuf>,
+    /// Where the webhook listens, with TLS
+    #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDR", default_value = "[::]:8443", value_parser = parse_address)]
+    pub(super) listen: SocketAddr,
+    /// Where /livez, /readyz and /metrics are, plain HTTP
+    #[arg(long, env = "QUORATE_ADMIN_LISTEN", value_name = "ADDR", default_value = "[::]:8080", value_parser = parse_address)]
+    pub(super) admin_listen: SocketAddr,
+    /// The serving certificate, PEM, intermediates after it; taken up when it changes
+    #[arg(long, env = "QUORATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, env = "QUORATE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// Require client certificates signed by an authority in this PEM file
+    #[arg(long, env = "QUORATE_CLIENT_CA", value_name = "FILE")]
+    pub(super) client_ca: Option<PathBuf>,
+    /// The Namespace that Quorate runs in, which it never governs [default: the pod's own]
+    #[arg(long, env = "QUORATE_NAMESPACE", value_name = "NAME")]
+    pub(super) namespace: Option<String>,
+    /// The cluster's kubeconfig [default: the pod's ServiceAccount, else as kubectl]
+    #[arg(long, env = "QUORATE_KUBECONFIG", value_name = "FILE", conflicts_with = "standalone")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context
+    #[arg(long, env = "QUORATE_CONTEXT", value_name = "NAME", conflicts_with = "standalone")]
+    pub(super) context: Option<String>,
+    /// Serve without a cluster
+    #[arg(long, env = "QUORATE_STANDALONE")]
+    pub(super) standalone: bool,
+    /// Manifests that stand for the cluster (repeatable; separated by commas in the environment)
+    #[arg(long, env = "QUORATE_SURROUNDINGS", value_name = "PATH", requires = "standalone", value_delimiter = ',')]
+    pub(super) surroundings: Vec<PathBuf>,
+    /// How long to go on serving after SIGTERM, until every client knows (10s, 1m30s)
+    #[arg(long, env = "QUORATE_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(super) drain: Duration,
+    /// How log lines look
+    #[arg(long, env = "QUORATE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: Format,
+    /// What is logged, as a `tracing` filter (info, quorate=debug,kube=warn)
+    #[arg(long, env = "QUORATE_LOG", value_name = "FILTER", default_value = "info")]
+    pub(super) log: String,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "not an IP address and port such as [::]:8443 or 127.0.0.1:8443")
+}
+
+fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+    duration(text).ok_or("not a time such as 10s, 1m30s or 500ms")
+}

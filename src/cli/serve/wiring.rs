@@ -1,0 +1,184 @@
+//! What is made of the flags. Everything that can fail does so in [`Parts::gather`], before anything runs or is logged, so
+//! that a failure is one line.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, anyhow};
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use super::Args;
+use super::background::Background;
+use crate::admission::Admission;
+use crate::certs::{Files, Serving, client_authorities, follow};
+use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::files;
+use crate::policy::PolicySet;
+use crate::server::{Connections, Limits, Port, Probe, Shutdown, admin, dial_self, listen, tls, webhook};
+use crate::telemetry::{Health, State};
+
+/// What the flags name, read, bound and reached.
+pub(super) struct Parts {
+    policies: Arc<ArcSwap<PolicySet>>,
+    files: Files,
+    serving: Arc<Serving>,
+    tls: Arc<ServerConfig>,
+    webhook: TcpListener,
+    admin: TcpListener,
+    cluster: Option<Cluster>,
+    surroundings: Objects,
+}
+
+/// What serves, ready to run.
+pub(super) struct Server {
+    pub(super) webhook: Port,
+    pub(super) admin: Port,
+    pub(super) shutdown: Shutdown,
+    pub(super) connections: Connections,
+}
+
+impl Parts {
+    /// Reads files, binds sockets, connects to the cluster.
+    pub(super) async fn gather(args: &Args, health: &Health) -> anyhow::Result<Self> {
+        let policies = Arc::new(ArcSwap::from_pointee(policies(args)?));
+        let files = certificate_files(args)?;
+        let serving = Arc::new(Serving::new(files.load()?));
+        let clients = args.client_ca.as_deref().map(client_authorities).transpose()?;
+        let tls = tls::config(Arc::clone(&serving) as _, clients)?;
+        let surroundings = surroundings(args)?;
+        let (webhook, admin) = (bind(args.listen)?, bind(args.admin_listen)?);
+        let cluster = cluster(args, health).await?;
+        Ok(Self { policies, files, serving, tls, webhook, admin, cluster, surroundings })
+    }
+
+    /// Says what will be served.
+    pub(super) fn report(&self) -> anyhow::Result<()> {
+        let policies = self.policies.load();
+        let names: Vec<_> = policies.all().iter().map(|policy| policy.name.as_str()).collect();
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            webhook = %self.webhook.local_addr()?,
+            admin = %self.admin.local_addr()?,
+            policies = names.join(", "),
+            cluster = self.cluster.is_some(),
+            "starting"
+        );
+        if let Some(objection) = self.serving.pair().objection(SystemTime::now()) {
+            warn!(file = %self.files.certificate.display(), "{objection}");
+        }
+        Ok(())
+    }
+
+    /// Starts what runs in the background, and puts together what serves.
+    pub(super) fn assemble(self, args: &Args, background: &Background) -> anyhow::Result<Server> {
+        let Self { policies, files, serving, tls, webhook, admin, cluster, surroundings } = self;
+        let Background { metrics, health } = background;
+        let (limits, shutdown) = (Limits::default(), Shutdown::default());
+        let connections = Connections::new(limits.connections);
+        health.set("shutdown", State::Ok);
+        health.set("tls", State::NotReady("not dialled yet".to_owned()));
+
+        metrics.policies_loaded(policies.load().all().len());
+        follow_policies(args, Arc::clone(&policies), background);
+        let source = follow_cluster(cluster, surroundings, background);
+        let address = webhook.local_addr()?;
+        let probe = Probe {
+            address,
+            serving: Arc::clone(&serving),
+            connections: connections.clone(),
+            shutdown: shutdown.clone(),
+        };
+        background
+            .run("certificate", move |metrics, health| follow(files.clone(), Arc::clone(&serving), metrics, health));
+        background.run("self_dial", move |_, health| dial_self(probe.clone(), health));
+
+        let admission = Arc::new(Admission::new(policies, source, Arc::clone(metrics)));
+        let routes = webhook::router(webhook::Context { admission, metrics: Arc::clone(metrics), limits });
+        let webhook = Port {
+            listener: webhook,
+            tls: Some(tls),
+            router: routes,
+            limits,
+            connections: connections.clone(),
+            shutdown: shutdown.clone(),
+            metrics: Arc::clone(metrics),
+        };
+        let shown = admin::Context {
+            health: Arc::clone(health),
+            metrics: Arc::clone(metrics),
+            connections: connections.clone(),
+        };
+        // Probed and scraped until the process ends: its own shutdown never comes.
+        let admin = Port {
+            listener: admin,
+            tls: None,
+            router: admin::router(shown),
+            limits,
+            connections: Connections::new(limits.connections),
+            shutdown: Shutdown::default(),
+            metrics: Arc::clone(metrics),
+        };
+        Ok(Server { webhook, admin, shutdown, connections })
+    }
+}
+
+fn policies(args: &Args) -> anyhow::Result<PolicySet> {
+    let policies = files::policies::read(&args.policies)?;
+    Ok(match own_namespace(args) {
+        Some(namespace) => policies.without_own_namespace(&namespace),
+        None => policies,
+    })
+}
+
+fn surroundings(args: &Args) -> anyhow::Result<Objects> {
+    Ok(files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, "default")?)
+}
+
+async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>> {
+    if args.standalone {
+        return Ok(None);
+    }
+    let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
+    Ok(Some(Cluster::new(connect(&target).await?, health)))
+}
+
+fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
+    let (paths, own_namespace) = (args.policies.clone(), own_namespace(args));
+    background.run("policies", move |metrics, health| {
+        files::watch::watch(paths.clone(), Arc::clone(&policies), own_namespace.clone(), metrics, health)
+    });
+}
+
+fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {
+    let Some(cluster) = cluster else { return Source::Objects(surroundings) };
+    let followed = cluster.clone();
+    background.run("cluster", move |_, health| followed.clone().follow(health));
+    Source::Cluster(cluster)
+}
+
+/// The Namespace that Quorate runs in: as the flag says, or where the pod's ServiceAccount is.
+fn own_namespace(args: &Args) -> Option<String> {
+    const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+    let mounted = || std::fs::read_to_string(Path::new(MOUNTED)).ok().map(|name| name.trim().to_owned());
+    args.namespace.clone().or_else(mounted).filter(|name| !name.is_empty())
+}
+
+fn certificate_files(args: &Args) -> anyhow::Result<Files> {
+    let files = args.tls_cert.clone().zip(args.tls_key.clone());
+    let (certificate, key) = files.ok_or_else(|| {
+        anyhow!(
+            "there is no certificate to serve with; give --tls-cert and --tls-key \
+             (`quorate certs` makes them for development)"
+        )
+    })?;
+    Ok(Files { certificate, key })
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on {address}"))
+}

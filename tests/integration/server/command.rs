@@ -1,0 +1,261 @@
+//! `quorate serve` as a process: what it says where it can't start, and how it ends.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use insta::{assert_snapshot, with_settings};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{certificates, dial, soon, until};
+
+/// Runs `quorate` in a directory with development certificates; its exit code and stderr.
+fn fails(arguments: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    certificates(&directory.path().join("certs"));
+    std::fs::write(directory.path().join("garbage.pem"), "garbage").unwrap();
+    let output = quorate(directory.path()).args(arguments).output().unwrap();
+    assert!(output.stdout.is_empty());
+    format!("{}{}", String::from_utf8(output.stderr).unwrap(), output.status)
+}
+
+/// The command without anything of the environment, and with the repository's policies.
+fn quorate(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
+    command.current_dir(directory).env_clear().env("HOME", directory);
+    command.env("QUORATE_POLICIES", concat!(env!("CARGO_MANIFEST_DIR"), "/policies/baseline.yaml"));
+    command
+}
+
+const PAIR: [&str; 4] = ["--tls-cert", "certs/tls.pem", "--tls-key", "certs/tls-key.pem"];
+
+fn serve_fails(arguments: &[&str]) -> String {
+    fails(&[&["serve", "--standalone"], arguments].concat())
+}
+
+#[test]
+fn says_in_one_line_what_is_wrong_with_a_flag() {
+    assert_snapshot!(serve_fails(&["--wat"]), @r#"
+        quorate: unexpected argument '--wat' found; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--listen", "localhost"]), @r#"
+        quorate: invalid value 'localhost' for '--listen <ADDR>': not an IP address and port such as [::]:8443 or 127.0.0.1:8443; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--drain", "soon"]), @r#"
+        quorate: invalid value 'soon' for '--drain <TIME>': not a time such as 10s, 1m30s or 500ms; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--log", "=x="]), @r#"
+        quorate: --log =x= is no filter such as info or quorate=debug,kube=warn: invalid filter directive
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--kubeconfig", "config"]), @r#"
+        quorate: the argument '--standalone' cannot be used with '--kubeconfig <FILE>'; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--tls-cert", "certs/tls.pem"]), @r#"
+        quorate: the following required arguments were not provided: --tls-key <FILE>; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--log-format", "xml"]), @r#"
+        quorate: invalid value 'xml' for '--log-format <FORMAT>' [possible values: text, json]; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(fails(&["serve", "--surroundings", "x"]), @r#"
+        quorate: the following required arguments were not provided: --standalone; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(fails(&["sevre"]), @r#"
+        quorate: unrecognized subcommand 'sevre'; tip: a similar subcommand exists: 'serve'; see --help
+        exit status: 2
+        "#);
+}
+
+#[test]
+fn says_in_one_line_what_is_wrong_with_a_certificate() {
+    let with = |certificate, key| serve_fails(&["--tls-cert", certificate, "--tls-key", key]);
+    assert_snapshot!(serve_fails(&[]), @r#"
+        quorate: there is no certificate to serve with; give --tls-cert and --tls-key (`quorate certs` makes them for development)
+        exit status: 2
+        "#);
+    assert_snapshot!(with("missing.pem", "certs/tls-key.pem"), @r#"
+        quorate: cannot read missing.pem: No such file or directory (os error 2)
+        exit status: 2
+        "#);
+    assert_snapshot!(with("certs/tls.pem", "certs"), @r#"
+        quorate: cannot read certs: Is a directory (os error 21)
+        exit status: 2
+        "#);
+    assert_snapshot!(with("garbage.pem", "certs/tls-key.pem"), @r#"
+        quorate: garbage.pem holds no certificate; a block that starts with -----BEGIN CERTIFICATE----- is needed
+        exit status: 2
+        "#);
+    assert_snapshot!(with("certs/tls.pem", "garbage.pem"), @r#"
+        quorate: garbage.pem holds no private key; a block that starts with -----BEGIN PRIVATE KEY----- is needed
+        exit status: 2
+        "#);
+    assert_snapshot!(with("certs/tls.pem", "certs/ca-key.pem"), @r#"
+        quorate: the private key in certs/ca-key.pem does not belong to the certificate in certs/tls.pem
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&[&PAIR[..], &["--client-ca", "garbage.pem"]].concat()), @r#"
+        quorate: garbage.pem holds no certificate; a block that starts with -----BEGIN CERTIFICATE----- is needed
+        exit status: 2
+        "#);
+}
+
+#[test]
+fn says_in_one_line_that_a_port_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    with_settings!({filters => vec![(address.as_str(), "ADDRESS")]}, {
+        assert_snapshot!(serve_fails(&[&PAIR[..], &["--listen", &address]].concat()), @r#"
+        quorate: cannot listen on ADDRESS: Address already in use (os error 98)
+        exit status: 2
+        "#);
+    });
+}
+
+#[test]
+fn says_in_one_line_that_there_is_no_cluster() {
+    let free = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let text = fails(&[&["serve"], &PAIR[..], &free].concat());
+    let (line, status) = text.split_once('\n').unwrap();
+    assert!(line.starts_with("quorate: no cluster: ") && line.contains("--standalone"), "{text}");
+    assert_eq!(status, "exit status: 2");
+}
+
+/// A `quorate serve --standalone` that runs.
+struct Process {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    webhook: SocketAddr,
+    admin: SocketAddr,
+    directory: tempfile::TempDir,
+}
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        certificates(&directory.path().join("certs"));
+        let mut child = quorate(directory.path())
+            .args(["serve", "--standalone", "--listen", "[::]:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json"])
+            .args(PAIR)
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        let started = loop {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended before it started");
+            let entry: Value = serde_json::from_str(&line).unwrap();
+            if entry["message"] == "starting" {
+                break entry;
+            }
+        };
+        let address = |name: &str| started[name].as_str().unwrap().parse::<SocketAddr>().unwrap();
+        let webhook = SocketAddr::from(([127, 0, 0, 1], address("webhook").port()));
+        Self { child, stderr, webhook, admin: address("admin"), directory }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The status line and body of a path of the admin port.
+    async fn admin(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        soon(stream.read_to_string(&mut text)).await.unwrap();
+        text
+    }
+
+    async fn until_ready(&self) {
+        until("it is ready", async || self.admin("/readyz").await.starts_with("HTTP/1.1 200")).await;
+    }
+
+    /// The status line and headers of an answer of the webhook.
+    async fn webhook(&self) -> String {
+        let ca = self.directory.path().join("certs/ca.pem");
+        let mut stream = soon(dial(self.webhook, &ca, &["http/1.1"])).await.unwrap();
+        stream.write_all(b"GET /validate HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            assert_ne!(soon(stream.read_buf(&mut answer)).await.unwrap(), 0);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// The exit code, and everything that was logged since the start.
+    fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let lines = self.stderr.by_ref().lines().map(Result::unwrap);
+        let messages = lines
+            .map(|line| serde_json::from_str::<Value>(&line).unwrap()["message"].as_str().unwrap().to_owned())
+            .collect();
+        (self.child.wait().unwrap().code(), messages)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// L30, L31
+#[tokio::test]
+async fn is_unready_at_once_after_sigterm_and_serves_until_the_drain_is_over() {
+    let process = Process::start(&["--drain", "3s"]);
+    process.until_ready().await;
+    assert!(!process.webhook().await.contains("connection: close"));
+    process.signal("TERM");
+    until("it is unready", async || process.admin("/readyz").await.starts_with("HTTP/1.1 503")).await;
+    assert!(process.admin("/readyz").await.contains("[-]shutdown not ready: draining"));
+    assert!(process.admin("/livez").await.starts_with("HTTP/1.1 200"));
+    assert!(process.webhook().await.contains("connection: close"));
+    let (code, messages) = process.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(messages.last().unwrap(), "every request was answered; bye");
+}
+
+#[tokio::test]
+async fn ends_at_once_after_an_interrupt_where_nobody_is_connected() {
+    let process = Process::start(&["--drain", "1h"]);
+    process.until_ready().await;
+    process.signal("INT");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn ends_at_once_after_a_second_signal() {
+    let process = Process::start(&["--drain", "1h"]);
+    process.until_ready().await;
+    process.signal("TERM");
+    until("it drains", async || process.admin("/readyz").await.starts_with("HTTP/1.1 503")).await;
+    process.signal("TERM");
+    assert_eq!(process.end().0, Some(1));
+}
+
+#[tokio::test]
+async fn says_nothing_but_that_it_starts_serves_and_ends() {
+    let process = Process::start(&[]);
+    process.until_ready().await;
+    process.signal("INT");
+    let (_, messages) = process.end();
+    let expected =
+        ["serving TLS", "draining; a second signal ends at once", "stopping", "every request was answered; bye"];
+    assert_eq!(messages, expected);
+}

@@ -1,0 +1,159 @@
+//! The webhook's routes, without a socket.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use axum::http::header::{ALLOW, RETRY_AFTER};
+use bytes::Bytes;
+use futures::stream;
+use hyper::{Request, Response, StatusCode};
+use quorate::admission::Admission;
+use quorate::cluster::{Objects, Source};
+use quorate::policy::PolicySet;
+use quorate::server::{Limits, webhook};
+use quorate::telemetry::Metrics;
+use rstest::rstest;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::text;
+
+const MIB: usize = 1 << 20;
+
+struct Webhook {
+    metrics: Arc<Metrics>,
+    limits: Limits,
+}
+
+impl Webhook {
+    fn new() -> Self {
+        Self { metrics: Arc::default(), limits: Limits::default() }
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let policies = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
+        let source = Source::Objects(Objects::default());
+        let admission = Arc::new(Admission::new(policies, source, Arc::clone(&self.metrics)));
+        let metrics = Arc::clone(&self.metrics);
+        webhook::router(webhook::Context { admission, metrics, limits: self.limits }).oneshot(request).await.unwrap()
+    }
+
+    fn counted(&self, reason: &str) -> bool {
+        self.metrics.encode().contains(&format!("quorate_http_rejected_total{{reason=\"{reason}\"}} 1"))
+    }
+}
+
+fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()
+}
+
+/// An AdmissionReview of a ConfigMap, padded to a size.
+fn review(size: usize) -> Vec<u8> {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "7e6f3c1c",
+            "operation": "CREATE",
+            "namespace": "default",
+            "name": "config",
+            "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+            "resource": {"group": "", "version": "v1", "resource": "configmaps"},
+            "userInfo": {"username": "ada"},
+            "object": {"apiVersion": "v1", "kind": "ConfigMap", "data": {"padding": "x".repeat(size)}},
+        },
+    });
+    serde_json::to_vec(&review).unwrap()
+}
+
+/// The same bytes without a length beforehand.
+fn chunked(bytes: &[u8]) -> Body {
+    let chunks: Vec<_> =
+        bytes.chunks(MIB / 4).map(|chunk| Ok::<_, Infallible>(Bytes::copy_from_slice(chunk))).collect();
+    Body::from_stream(stream::iter(chunks))
+}
+
+#[rstest]
+#[tokio::test]
+async fn answers_a_review_with_its_uid(#[values("/validate", "/mutate?timeout=3s")] path: &str) {
+    let response = Webhook::new().answer(post(path, review(10))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let answer: Value = serde_json::from_str(&text(response).await).unwrap();
+    assert_eq!(answer["response"]["uid"], "7e6f3c1c");
+}
+
+#[tokio::test]
+async fn knows_two_paths_and_one_method() {
+    let webhook = Webhook::new();
+    for path in ["/", "/validate/", "/Validate", "/metrics", "/readyz"] {
+        assert_eq!(webhook.answer(post(path, review(10))).await.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let response = webhook.answer(Request::get("/validate").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()[ALLOW], "POST");
+}
+
+#[rstest]
+#[case(Some("application/json"), StatusCode::OK)]
+#[case(Some("Application/JSON; charset=utf-8"), StatusCode::OK)]
+#[case(Some("application/yaml"), StatusCode::UNSUPPORTED_MEDIA_TYPE)]
+#[case(Some("application/json-patch+json"), StatusCode::UNSUPPORTED_MEDIA_TYPE)]
+#[case(None, StatusCode::UNSUPPORTED_MEDIA_TYPE)]
+#[tokio::test]
+async fn takes_json_only(#[case] kind: Option<&str>, #[case] status: StatusCode) {
+    let mut request = Request::post("/validate");
+    if let Some(kind) = kind {
+        request = request.header("content-type", kind);
+    }
+    assert_eq!(Webhook::new().answer(request.body(review(10).into()).unwrap()).await.status(), status);
+}
+
+/// L9
+#[tokio::test]
+async fn takes_six_mebibytes() {
+    let webhook = Webhook::new();
+    assert_eq!(webhook.answer(post("/validate", review(6 * MIB))).await.status(), StatusCode::OK);
+    assert_eq!(webhook.answer(post("/validate", chunked(&review(6 * MIB)))).await.status(), StatusCode::OK);
+}
+
+/// L9
+#[tokio::test]
+async fn refuses_eight_mebibytes_whether_or_not_their_length_is_said() {
+    for body in [Body::from(review(8 * MIB)), chunked(&review(8 * MIB))] {
+        let webhook = Webhook::new();
+        assert_eq!(webhook.answer(post("/mutate", body)).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert!(webhook.counted("body_size"));
+    }
+}
+
+/// L1
+#[tokio::test(start_paused = true)]
+async fn does_not_wait_for_a_body_beyond_the_timeout_that_the_api_server_names() {
+    let webhook = Webhook::new();
+    let endless = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+    let response = webhook.answer(post("/validate?timeout=2s", endless)).await;
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    assert!(webhook.counted("body_time"));
+}
+
+#[tokio::test]
+async fn says_when_to_come_again_where_there_is_no_room() {
+    let mut webhook = Webhook::new();
+    webhook.limits.requests = 0;
+    let response = webhook.answer(post("/validate", review(10))).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()[RETRY_AFTER], "1");
+    assert!(webhook.counted("requests"));
+}
+
+#[tokio::test]
+async fn refuses_what_is_no_review() {
+    for body in ["", "{}", "[]", "null", "\u{0}", r#"{"request": {}}"#] {
+        let response = Webhook::new().answer(post("/validate", body)).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{body:?}");
+        assert!(text(response).await.contains("AdmissionReview"));
+    }
+}
