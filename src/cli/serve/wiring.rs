@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -128,17 +128,17 @@ impl Parts {
 }
 
 fn policies(args: &Args) -> anyhow::Result<PolicySet> {
-    let policies = files::policies::read(&args.policies)?;
+    let policies = files::policies::read(&args.policies.policies)?;
     Ok(match own_namespace(args) {
         Some(namespace) => policies.without_own_namespace(&namespace),
         None => policies,
     })
 }
 
-/// To be merged: `files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, "default")?`.
+/// What the manifests say that there is.
 fn surroundings(args: &Args) -> anyhow::Result<Objects> {
-    ensure!(args.surroundings.is_empty(), "--surroundings can't be read yet; leave it out");
-    Ok(Objects::default())
+    const NAMESPACE: &str = "default";
+    Ok(files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, NAMESPACE)?)
 }
 
 async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>> {
@@ -150,7 +150,7 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
 }
 
 fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
-    let (paths, own_namespace) = (args.policies.clone(), own_namespace(args));
+    let (paths, own_namespace) = (args.policies.policies.clone(), own_namespace(args));
     background.run("policies", move |metrics, health| {
         files::watch::watch(paths.clone(), Arc::clone(&policies), own_namespace.clone(), metrics, health)
     });
