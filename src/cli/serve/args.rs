@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::policy_paths::PolicyPaths;
 use crate::server::duration;
 use crate::telemetry::logs::Format;
 
 /// Arguments of `quorate serve`.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// A policy file or a directory of them (repeatable; separated by commas in the environment)
-    #[arg(long, env = "QUORATE_POLICIES", value_name = "PATH", default_value = "policies", value_delimiter = ',')]
-    pub(super) policies: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) policies: PolicyPaths,
     /// Where the webhook listens, with TLS
     #[arg(long, env = "QUORATE_LISTEN", value_name = "ADDR", default_value = "[::]:8443", value_parser = parse_address)]
     pub(super) listen: SocketAddr,

@@ -128,15 +128,17 @@ impl Parts {
 }
 
 fn policies(args: &Args) -> anyhow::Result<PolicySet> {
-    let policies = files::policies::read(&args.policies)?;
+    let policies = files::policies::read(&args.policies.policies)?;
     Ok(match own_namespace(args) {
         Some(namespace) => policies.without_own_namespace(&namespace),
         None => policies,
     })
 }
 
+/// What the manifests say that there is.
 fn surroundings(args: &Args) -> anyhow::Result<Objects> {
-    Ok(files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, "default")?)
+    const NAMESPACE: &str = "default";
+    Ok(files::manifests::surroundings(&files::manifests::read(&args.surroundings)?, NAMESPACE)?)
 }
 
 async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>> {
@@ -148,7 +150,7 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
 }
 
 fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
-    let (paths, own_namespace) = (args.policies.clone(), own_namespace(args));
+    let (paths, own_namespace) = (args.policies.policies.clone(), own_namespace(args));
     background.run("policies", move |metrics, health| {
         files::watch::watch(paths.clone(), Arc::clone(&policies), own_namespace.clone(), metrics, health)
     });

@@ -5,12 +5,17 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use axum::body::Body;
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use insta::{assert_snapshot, with_settings};
-use serde_json::Value;
+use rstest::rstest;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{certificates, dial, soon, until};
+use super::{certificates, dial, soon, text, until};
 
 /// Runs `quorate` in a directory with development certificates; its exit code and stderr.
 fn fails(arguments: &[&str]) -> String {
@@ -197,6 +202,18 @@ impl Process {
         String::from_utf8(answer).unwrap()
     }
 
+    /// What the webhook answers to a review.
+    async fn review(&self, path: &str, review: &Value) -> Value {
+        let ca = self.directory.path().join("certs/ca.pem");
+        let stream = soon(dial(self.webhook, &ca, &["http/1.1"])).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
+        let request = request.body(Body::from(review.to_string())).unwrap();
+        let response = soon(sender.send_request(request)).await.unwrap();
+        serde_json::from_str(&text(response).await).unwrap()
+    }
+
     /// The exit code, and everything that was logged since the start.
     fn end(mut self) -> (Option<i32>, Vec<String>) {
         let lines = self.stderr.by_ref().lines().map(Result::unwrap);
@@ -229,6 +246,54 @@ async fn is_unready_at_once_after_sigterm_and_serves_until_the_drain_is_over() {
     let (code, messages) = process.end();
     assert_eq!(code, Some(0));
     assert_eq!(messages.last().unwrap(), "every request was answered; bye");
+}
+
+/// The StatefulSet of `tests/fixtures/database.yaml`, as far as the shipped policies look at it.
+fn database(replicas: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "database", "namespace": "default"},
+        "spec": {
+            "serviceName": "database",
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "database"}},
+            "template": {
+                "metadata": {"labels": {"app": "database"}},
+                "spec": {"containers": [{"name": "database", "image": "database.example/server:1"}]},
+            },
+        },
+    })
+}
+
+/// The verdict of a served webhook on a StatefulSet with this many replicas, whose Service is among the surroundings.
+#[rstest]
+#[case(1, false)]
+#[case(3, true)]
+#[tokio::test]
+async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, #[case] allowed: bool) {
+    let surroundings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/database.yaml");
+    let process = Process::start(&["--surroundings", surroundings, "--drain", "0s"]);
+    process.until_ready().await;
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "7e6f3c1c",
+            "operation": "CREATE",
+            "namespace": "default",
+            "name": "database",
+            "kind": {"group": "apps", "version": "v1", "kind": "StatefulSet"},
+            "resource": {"group": "apps", "version": "v1", "resource": "statefulsets"},
+            "userInfo": {"username": "ada"},
+            "object": database(replicas),
+        },
+    });
+    let answer = process.review("/validate?timeout=3s", &review).await;
+    assert_eq!(answer["response"]["uid"], "7e6f3c1c");
+    assert_eq!(answer["response"]["allowed"], allowed, "{answer:#}");
+    process.signal("INT");
+    assert_eq!(process.end().0, Some(0));
 }
 
 #[tokio::test]
