@@ -47,7 +47,10 @@ impl Judge<'_> {
         for decision in decisions {
             match decision {
                 Ok(Some(decision)) => {
-                    joined = Some(joined.map_or_else(|| decision.clone(), |all| all.join(decision.clone())))
+                    joined = Some(match joined.take() {
+                        Some(others) => others.join(decision),
+                        None => decision,
+                    });
                 }
                 Ok(None) => {}
                 Err((on_internal_error, failure)) => return Ok(self.fail(on_internal_error, &failure)),

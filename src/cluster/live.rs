@@ -123,7 +123,8 @@ impl Cluster {
         }
         let Situation { statefulset, surroundings } = situation;
         let namespace = &statefulset.metadata.namespace;
-        let reads = async {
+        // Boxed, as only a denial comes here, and every request would carry its size.
+        let reads = Box::pin(async {
             let wants = |kind| kinds.contains(kind);
             let service_name = statefulset.service_name.as_ref().filter(|_| wants(Evidence::SERVICE));
             futures::try_join!(
@@ -139,7 +140,7 @@ impl Cluster {
                     get::<apps::v1::StatefulSet, StatefulSet>(self.of(namespace), &statefulset.metadata.name)
                 ),
             )
-        };
+        });
         let read = tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)?;
         let (namespace_now, service, autoscalers, budgets, parent) = read?;
         if let Some(now) = namespace_now {

@@ -75,9 +75,8 @@ impl Exemption {
     /// Whether it exempts from more than another one, for longer, or for another reason.
     fn exceeds(&self, other: &Self) -> bool {
         let longer = match (&self.until, &other.until) {
-            (None, None) => false,
             (None, Some(_)) | (Some(Err(_)), _) | (Some(Ok(_)), Some(Err(_))) => true,
-            (Some(Ok(_)), None) => false,
+            (None | Some(Ok(_)), None) => false,
             (Some(Ok(until)), Some(Ok(was))) => until > was,
         };
         longer
@@ -111,7 +110,7 @@ impl Exemption {
         let (action, observed, required, remedy) = if let Some(unknown) = self.unknown.first() {
             let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
             (Action::Deny, format!("{unknown:?}"), "is no rule".to_owned(), format!("name one of {}", names.join(", ")))
-        } else if let Some(denied) = self.unauthorised(policy, requester) {
+        } else if let Some(denied) = unauthorised(policy, requester) {
             denied
         } else {
             let why = self.objection(policy, now)?;
@@ -137,32 +136,29 @@ impl Exemption {
             },
         })
     }
+}
 
-    fn unauthorised(
-        &self,
-        policy: &Policy,
-        requester: Option<Requester<'_>>,
-    ) -> Option<(Action, String, String, String)> {
-        let exemptions = policy.spec.exemptions.as_ref()?;
-        let requester = requester?;
-        if exemptions.groups.is_empty() && exemptions.users.is_empty() {
-            return None;
-        }
-        let may = exemptions.users.iter().any(|user| user == requester.username)
-            || exemptions.groups.iter().any(|group| requester.groups.contains(group));
-        let who: Vec<String> = exemptions
-            .groups
-            .iter()
-            .map(|group| format!("group {group}"))
-            .chain(exemptions.users.iter().map(|user| format!("user {user}")))
-            .collect();
-        (!may).then(|| {
-            (
-                Action::Deny,
-                format!("user {:?}", requester.username),
-                "may not add, change or extend an exemption".to_owned(),
-                format!("ask {}", who.join(" or ")),
-            )
-        })
+/// What is to be said to a requester who may not exempt under this policy.
+fn unauthorised(policy: &Policy, requester: Option<Requester<'_>>) -> Option<(Action, String, String, String)> {
+    let exemptions = policy.spec.exemptions.as_ref()?;
+    let requester = requester?;
+    if exemptions.groups.is_empty() && exemptions.users.is_empty() {
+        return None;
     }
+    let may = exemptions.users.iter().any(|user| user == requester.username)
+        || exemptions.groups.iter().any(|group| requester.groups.contains(group));
+    let who: Vec<String> = exemptions
+        .groups
+        .iter()
+        .map(|group| format!("group {group}"))
+        .chain(exemptions.users.iter().map(|user| format!("user {user}")))
+        .collect();
+    (!may).then(|| {
+        (
+            Action::Deny,
+            format!("user {:?}", requester.username),
+            "may not add, change or extend an exemption".to_owned(),
+            format!("ask {}", who.join(" or ")),
+        )
+    })
 }

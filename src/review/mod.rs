@@ -141,14 +141,13 @@ impl Court<'_> {
     fn exempt(&self, violations: &mut [Violation], policies: &[Arc<Policy>]) {
         let Some(exemption) = &self.exemption else { return };
         for rule in exemption.rules() {
-            let denying: Vec<&str> = violations
-                .iter()
-                .filter(|violation| violation.rule == *rule && violation.action == Action::Deny)
-                .map(|violation| violation.policy.as_str())
-                .collect();
+            let of_rule = || violations.iter().filter(|violation| violation.rule == *rule);
+            let Some(strictest) = of_rule().map(|violation| violation.action).max() else { continue };
             let objection = policies
                 .iter()
-                .filter(|policy| denying.contains(&policy.name.as_str()))
+                .filter(|policy| {
+                    of_rule().any(|violation| violation.action == strictest && violation.policy == policy.name)
+                })
                 .find_map(|policy| exemption.objection(policy, self.now));
             for violation in violations.iter_mut().filter(|violation| violation.rule == *rule) {
                 match &objection {

@@ -135,32 +135,32 @@ mod tests {
     use crate::rules::cases::findings_with;
     use crate::rules::{Action, Provided};
 
-    fn budget(name: &str, spec: Value) -> Budget {
+    fn budget(name: &str, spec: &Value) -> Budget {
         from_value(json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec})).unwrap()
     }
 
-    fn covering(name: &str, limit: Value) -> Budget {
+    fn covering(name: &str, limit: &Value) -> Budget {
         let mut spec = json!({"selector": {"matchLabels": {"app": "db"}}});
         spec.as_object_mut().unwrap().extend(limit.as_object().unwrap().clone());
-        budget(name, spec)
+        budget(name, &spec)
     }
 
     #[rstest]
     #[case::none(vec![], 3, false, &["absent"])]
     #[case::none_for_one_pod(vec![], 1, false, &[])]
     #[case::none_but_one_follows(vec![], 3, true, &[])]
-    #[case::good(vec![covering("a", json!({"maxUnavailable": 1}))], 3, false, &[])]
-    #[case::unrelated(vec![budget("web", json!({"selector": {"matchLabels": {"app": "web"}}, "maxUnavailable": 0}))], 3, true, &[])]
-    #[case::nil_selector_selects_nothing(vec![budget("nil", json!({"maxUnavailable": 0}))], 3, true, &[])]
-    #[case::empty_selector_selects_all(vec![budget("all", json!({"selector": {}, "maxUnavailable": 0}))], 3, true, &["zeroDisruptions"])]
-    #[case::zero(vec![covering("a", json!({"maxUnavailable": 0}))], 3, false, &["zeroDisruptions"])]
-    #[case::zero_per_cent(vec![covering("a", json!({"maxUnavailable": "0%"}))], 3, false, &["zeroDisruptions"])]
-    #[case::all_available(vec![covering("a", json!({"minAvailable": 3}))], 3, false, &["zeroDisruptions"])]
-    #[case::rounded_up_to_all(vec![covering("a", json!({"minAvailable": "67%"}))], 3, false, &["zeroDisruptions"])]
-    #[case::rounded_up_to_one(vec![covering("a", json!({"maxUnavailable": "1%"}))], 3, false, &[])]
-    #[case::neither(vec![covering("a", json!({}))], 3, false, &["zeroDisruptions"])]
+    #[case::good(vec![covering("a", &json!({"maxUnavailable": 1}))], 3, false, &[])]
+    #[case::unrelated(vec![budget("web", &json!({"selector": {"matchLabels": {"app": "web"}}, "maxUnavailable": 0}))], 3, true, &[])]
+    #[case::nil_selector_selects_nothing(vec![budget("nil", &json!({"maxUnavailable": 0}))], 3, true, &[])]
+    #[case::empty_selector_selects_all(vec![budget("all", &json!({"selector": {}, "maxUnavailable": 0}))], 3, true, &["zeroDisruptions"])]
+    #[case::zero(vec![covering("a", &json!({"maxUnavailable": 0}))], 3, false, &["zeroDisruptions"])]
+    #[case::zero_per_cent(vec![covering("a", &json!({"maxUnavailable": "0%"}))], 3, false, &["zeroDisruptions"])]
+    #[case::all_available(vec![covering("a", &json!({"minAvailable": 3}))], 3, false, &["zeroDisruptions"])]
+    #[case::rounded_up_to_all(vec![covering("a", &json!({"minAvailable": "67%"}))], 3, false, &["zeroDisruptions"])]
+    #[case::rounded_up_to_one(vec![covering("a", &json!({"maxUnavailable": "1%"}))], 3, false, &[])]
+    #[case::neither(vec![covering("a", &json!({}))], 3, false, &["zeroDisruptions"])]
     #[case::overlap(
-        vec![covering("a", json!({"maxUnavailable": 1})), covering("b", json!({"maxUnavailable": 1}))],
+        vec![covering("a", &json!({"maxUnavailable": 1})), covering("b", &json!({"maxUnavailable": 1}))],
         3, false, &["overlap"]
     )]
     fn judges_l52(
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_may_cover_only_warns_l50() {
         let per_pod = json!({"selector": {"matchLabels": {"apps.kubernetes.io/pod-index": "0"}}, "maxUnavailable": 0});
-        let budgets = vec![budget("first", per_pod), covering("a", json!({"maxUnavailable": 1}))];
+        let budgets = vec![budget("first", &per_pod), covering("a", &json!({"maxUnavailable": 1}))];
         assert_eq!(judge(budgets, 3, false), [("zeroDisruptions", Action::Warn), ("overlap", Action::Warn)]);
     }
 

@@ -80,6 +80,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
+    use crate::facts::Surroundings;
     use crate::rules::Provided;
     use crate::rules::cases::findings_with;
 
@@ -123,7 +124,7 @@ mod tests {
     fn judges(#[case] pod: Value, #[case] replicas: i32, #[case] soft_spread: bool, #[case] expected: usize) {
         let spec = json!({"replicas": replicas, "template": {"metadata": {"labels": {"app": "db"}}, "spec": pod}});
         let provided = Provided { soft_spread, ..Provided::default() };
-        let found = findings_with(&json!({"spread": {"action": "Warn"}}), &spec, &Default::default(), provided);
+        let found = findings_with(&json!({"spread": {"action": "Warn"}}), &spec, &Surroundings::default(), provided);
         assert_eq!(found.len(), expected);
     }
 }
