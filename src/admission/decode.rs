@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::facts::Requester;
+use crate::mutate::{Injected, is_same_template};
 
 /// What the request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -178,8 +179,11 @@ impl<'a> Written<'a> {
         self.spec.map(RawValue::get) != other.spec.map(RawValue::get)
     }
 
-    pub(super) fn template_differs(&self, other: &Self) -> bool {
-        self.template() != other.template()
+    /// Whether the templates differ in more than what is ours.
+    pub(super) fn template_differs(&self, other: &Self, ours: &Injected) -> bool {
+        let (one, other) = (self.template(), other.template());
+        one != other
+            && (ours.is_empty() || !one.zip(other).is_some_and(|(one, other)| is_same_template(one, other, ours)))
     }
 
     fn template(&self) -> Option<&'a str> {

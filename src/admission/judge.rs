@@ -11,7 +11,7 @@ use crate::cluster::Source;
 use crate::facts::{Change, Evidence, Situation, StatefulSet};
 use crate::mutate::{self, Injection};
 use crate::policy::{OnInternalError, PolicySet};
-use crate::review::{Decision, evaluate};
+use crate::review::{Decision, evaluate, injection};
 use crate::telemetry::Metrics;
 
 /// What one request is judged with.
@@ -34,7 +34,7 @@ impl Judge<'_> {
         match (webhook, Subject::of(incoming)?) {
             (_, None) => Ok(Answer::not_reviewed()),
             (Webhook::Validate, Some(subject)) => self.validate(incoming, &subject, now).await,
-            (Webhook::Mutate, Some(subject)) => self.mutate(incoming, &subject).await,
+            (Webhook::Mutate, Some(subject)) => self.mutate(incoming, &subject, now).await,
         }
     }
 
@@ -90,25 +90,31 @@ impl Judge<'_> {
         }
     }
 
-    async fn mutate(&self, incoming: &Incoming<'_>, subject: &Subject) -> Result<Answer, Failure> {
-        let (Subject::StatefulSet { object, .. }, Some(written)) = (subject, incoming.object) else {
+    async fn mutate(&self, incoming: &Incoming<'_>, subject: &Subject, now: Timestamp) -> Result<Answer, Failure> {
+        let (Subject::StatefulSet { object, old, .. }, Some(written)) = (subject, incoming.object) else {
             return Ok(Answer::not_reviewed());
         };
-        let (surroundings, unknown) = self.source.surroundings(object);
+        let (surroundings, mut unknown) = self.source.surroundings(object);
+        if old.is_none() && surroundings.has_claims {
+            // It may adopt pods that run (L94).
+            unknown |= Evidence::REVISIONS;
+        }
         let mut situation = Situation { statefulset: (**object).clone(), surroundings };
         self.source.read(unknown, &mut situation).await?;
-        let policies = self.policies.matching(&object.metadata, &situation.surroundings.namespace);
-        let Injection::Inject { new, all } = mutate::plan(&change(incoming, subject, object), &policies) else {
-            return Ok(Answer::left_alone(&policies));
+        let around = &situation.surroundings;
+        let policies = self.policies.matching(&object.metadata, &around.namespace);
+        let plan = injection(&change(incoming, subject, object), around, &policies, now);
+        let Injection::Inject { edits, record } = plan.injection else {
+            return Ok(Answer::left_alone(&policies, plan.warnings));
         };
-        match mutate::patch(written.get(), &new, &all) {
-            Ok((patch, _)) => Ok(Answer::patched(&policies, &patch)),
+        match mutate::patch(written.get(), &edits, &record) {
+            Ok((patch, _)) => Ok(Answer::patched(&policies, &patch, plan.warnings)),
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());
                 let (namespace, name) = (&object.metadata.namespace, &object.metadata.name);
                 tracing::error!(%namespace, %name, %failure, "nothing is injected");
-                Ok(Answer::left_alone(&policies))
+                Ok(Answer::left_alone(&policies, Vec::new()))
             }
         }
     }

@@ -45,17 +45,17 @@ impl Answer {
     }
 
     /// A mutation that changes nothing.
-    pub(super) fn left_alone(policies: &[Arc<Policy>]) -> Self {
-        let annotations =
-            BTreeMap::from([("policies", names(policies)), ("verdict", Verdict::Allow.name().to_owned())]);
-        Self { annotations, ..Self::not_reviewed() }
+    pub(super) fn left_alone(policies: &[Arc<Policy>], warnings: Vec<String>) -> Self {
+        let verdict = if warnings.is_empty() { Verdict::Allow } else { Verdict::Warn }.name();
+        let annotations = BTreeMap::from([("policies", names(policies)), ("verdict", verdict.to_owned())]);
+        Self { verdict, annotations, warnings, ..Self::not_reviewed() }
     }
 
     /// A mutation.
-    pub(super) fn patched(policies: &[Arc<Policy>], patch: &Patch) -> Self {
+    pub(super) fn patched(policies: &[Arc<Policy>], patch: &Patch, warnings: Vec<String>) -> Self {
         // A patch is made of strings and JSON values, which always encode; an empty one would be a mutation of nothing.
         let patch = serde_json::to_vec(patch).ok().map(|patch| STANDARD.encode(patch));
-        Self { patch, ..Self::left_alone(policies) }
+        Self { patch, ..Self::left_alone(policies, warnings) }
     }
 
     /// A decision.

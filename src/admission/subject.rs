@@ -11,6 +11,7 @@ use super::failure::Failure;
 use crate::budget::{Coverage, coverage};
 use crate::cluster::Source;
 use crate::facts::{Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Way};
+use crate::mutate::Injected;
 
 /// What a request is about, as facts.
 pub(super) enum Subject {
@@ -56,8 +57,10 @@ impl Subject {
             let was = old(incoming)?;
             let (new, before) = (Written::decode(written), Written::decode(was));
             let (new, before) = (new.map_err(undecodable)?, before.map_err(undecodable)?);
-            (spec_changed, template_changed) = (new.spec_differs(&before), new.template_differs(&before));
-            old_object = Some(Box::new(decode_in(incoming, was)?));
+            let was: StatefulSet = decode_in(incoming, was)?;
+            let ours = Injected::recorded(&was.metadata);
+            (spec_changed, template_changed) = (new.spec_differs(&before), new.template_differs(&before, &ours));
+            old_object = Some(Box::new(was));
         }
         let object = Box::new(decode_in(incoming, written)?);
         Ok(Self::StatefulSet { object, old: old_object, spec_changed, template_changed })

@@ -111,7 +111,7 @@ async fn an_admission_warns_in_short_lines_l5() {
         review["response"]["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
     insta::assert_snapshot!(warnings.join("\n"), @r"
     spec.replicas: 4 is even; set spec.replicas to an odd number, as 4 tolerates no more losses than 3 (policy baseline)
-    pod anti-affinity: pending injection; it comes with the next change of spec.template
+    spreading: pending injection; it comes with the next change of spec.template
     ");
     assert!(warnings.iter().all(|warning| warning.len() <= 120 && !warning.contains('\n')));
 }

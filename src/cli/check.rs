@@ -14,7 +14,7 @@ use crate::files::manifests::{self, Manifest};
 use crate::files::policies;
 use crate::mutate::{self, Injection};
 use crate::policy::PolicySet;
-use crate::review::{Decision, Verdict, evaluate};
+use crate::review::{Decision, Verdict, evaluate, injection};
 use crate::rules::Action;
 
 /// Arguments of `quorate check`.
@@ -106,18 +106,23 @@ impl Cluster {
             surroundings.namespace.labels.extend(self.namespace_labels.clone());
         }
         let change = Change { way: Way::StatefulSet, object: &object, old: None, dry_run: false, requester: None };
+        let now = Timestamp::now();
         let matching = policies.matching(&object.metadata, &surroundings.namespace);
-        let mutated: Option<StatefulSet> = match mutate::plan(&change, &matching) {
-            Injection::Inject { new, all } => {
-                let (_, patched) = mutate::patch(&manifest.object.to_string(), &new, &all)
+        let plan = injection(&change, &surroundings, &matching, now);
+        let mutated: Option<StatefulSet> = match plan.injection {
+            Injection::Inject { edits, record } => {
+                let (_, patched) = mutate::patch(&manifest.object.to_string(), &edits, &record)
                     .with_context(|| format!("{}: can't be mutated", place()))?;
                 Some(serde_json::from_value(patched)?)
             }
-            _ => None,
+            Injection::Nothing => None,
         };
         let change = Change { object: mutated.as_ref().unwrap_or(&object), ..change };
-        let decision = evaluate(&change, &surroundings, policies, Timestamp::now());
+        let decision = evaluate(&change, &surroundings, policies, now);
         println!("{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name);
+        for warning in &plan.warnings {
+            println!("  warning    {warning}");
+        }
         print(&decision);
         if !known && policies.needs_namespace_labels() {
             println!(

@@ -1,9 +1,10 @@
 //! The facts of all objects of one kind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-type ByName<F> = HashMap<String, Arc<F>>;
+/// Facts by name. Whoever reads many of them shares the map; a write in the meantime makes a new one.
+pub(super) type ByName<F> = Arc<BTreeMap<String, Arc<F>>>;
 
 /// Facts by namespace and name; objects that have no namespace are in the namespace `""`.
 #[derive(Debug)]
@@ -25,22 +26,32 @@ impl<F> Index<F> {
 
     /// The facts of every object of a namespace, by name.
     pub(super) fn all_in(&self, namespace: &str) -> Vec<Arc<F>> {
+        self.by_name(namespace).values().cloned().collect()
+    }
+
+    /// The facts of every object of a namespace.
+    pub(super) fn by_name(&self, namespace: &str) -> ByName<F> {
+        self.read().get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// Whether an object of a namespace has one of the names that begin with `prefix` and of which the rest meets a condition.
+    pub(super) fn has_name(&self, namespace: &str, prefix: &str, mut rest: impl FnMut(&str) -> bool) -> bool {
         let namespaces = self.read();
-        let mut all: Vec<_> = namespaces.get(namespace).into_iter().flatten().collect();
-        all.sort_by_key(|(name, _)| name.as_str());
-        all.into_iter().map(|(_, facts)| facts.clone()).collect()
+        let Some(by_name) = namespaces.get(namespace) else { return false };
+        let names = by_name.range(prefix.to_owned()..).map(|(name, _)| name);
+        names.map_while(|name| name.strip_prefix(prefix)).any(&mut rest)
     }
 
     /// Keeps the facts of an object, in place of older ones.
     pub(super) fn insert(&self, namespace: String, name: String, facts: F) {
-        self.write().entry(namespace).or_default().insert(name, Arc::new(facts));
+        Arc::make_mut(self.write().entry(namespace).or_default()).insert(name, Arc::new(facts));
     }
 
     /// Forgets an object.
     pub(super) fn remove(&self, namespace: &str, name: &str) {
         let mut namespaces = self.write();
         if let Some(by_name) = namespaces.get_mut(namespace) {
-            by_name.remove(name);
+            Arc::make_mut(by_name).remove(name);
             if by_name.is_empty() {
                 namespaces.remove(namespace);
             }

@@ -6,13 +6,17 @@ use std::time::Duration;
 use futures::future::OptionFuture;
 use k8s_openapi::api::{apps, autoscaling, core, policy};
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::index::Index;
 use super::reflector::follow;
-use crate::facts::{Autoscaler, Budget, Evidence, Namespace, Service, Situation, StatefulSet, Surroundings};
+use crate::facts::{
+    Autoscaler, Budget, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation, StatefulSet,
+    Surroundings, is_ordinal,
+};
 use crate::telemetry::{Health, State};
 
 /// How long all live reads of one request may take together. Half of it would do for a healthy API server; three of it would
@@ -21,7 +25,9 @@ const READ_DEADLINE: Duration = Duration::from_secs(1);
 
 const AUTOSCALERS: &str = "cache-horizontalpodautoscalers";
 const BUDGETS: &str = "cache-poddisruptionbudgets";
+const CLAIMS: &str = "cache-persistentvolumeclaims";
 const NAMESPACES: &str = "cache-namespaces";
+const NODES: &str = "cache-nodes";
 const SERVICES: &str = "cache-services";
 const STATEFULSETS: &str = "cache-statefulsets";
 
@@ -39,6 +45,9 @@ pub enum ReadError {
     Decode(#[from] serde_json::Error),
 }
 
+/// The API server sends nothing of these but their metadata.
+type ClaimMetadata = PartialObjectMeta<core::v1::PersistentVolumeClaim>;
+
 /// A cluster, seen through its API server.
 #[derive(Clone)]
 pub struct Cluster {
@@ -51,7 +60,10 @@ pub struct Cluster {
 struct Caches {
     autoscalers: Index<Autoscaler>,
     budgets: Index<Budget>,
+    /// Names are all that is kept of PersistentVolumeClaims.
+    claims: Index<IgnoredAny>,
     namespaces: Index<Namespace>,
+    nodes: Index<Node>,
     services: Index<Service>,
     statefulsets: Index<StatefulSet>,
 }
@@ -66,7 +78,7 @@ impl Cluster {
     /// A cluster whose caches are still empty. [`follow`](Self::follow) fills them.
     #[must_use]
     pub fn new(client: Client, health: &Health) -> Self {
-        for part in [AUTOSCALERS, BUDGETS, NAMESPACES, SERVICES, STATEFULSETS] {
+        for part in [AUTOSCALERS, BUDGETS, CLAIMS, NAMESPACES, NODES, SERVICES, STATEFULSETS] {
             health.set(part, State::NotReady("not listed yet".to_owned()));
         }
         Self { client, caches: Arc::default() }
@@ -83,6 +95,8 @@ impl Cluster {
                 &health
             ),
             follow::<policy::v1::PodDisruptionBudget, _>(self.all(), &caches.budgets, BUDGETS, &health),
+            follow::<ClaimMetadata, _>(self.all(), &caches.claims, CLAIMS, &health),
+            follow::<core::v1::Node, _>(self.all(), &caches.nodes, NODES, &health),
             follow::<core::v1::Namespace, _>(self.all(), &caches.namespaces, NAMESPACES, &health),
             follow::<core::v1::Service, _>(self.all(), &caches.services, SERVICES, &health),
             follow::<apps::v1::StatefulSet, _>(self.all(), &caches.statefulsets, STATEFULSETS, &health),
@@ -111,6 +125,9 @@ impl Cluster {
             service: service.map(|service| (*service).clone()),
             autoscalers: owned(caches.autoscalers.all_in(name)),
             budgets: owned(caches.budgets.all_in(name)),
+            nodes: caches.nodes.by_name(""),
+            has_claims: statefulset.claim_prefixes().any(|prefix| caches.claims.has_name(name, &prefix, is_ordinal)),
+            orphaned_revisions: Vec::new(),
         };
         (surroundings, unknown)
     }
@@ -135,6 +152,9 @@ impl Cluster {
                     list::<autoscaling::v2::HorizontalPodAutoscaler, _>(self.of(namespace))
                 ),
                 when(wants(Evidence::BUDGETS), list::<policy::v1::PodDisruptionBudget, _>(self.of(namespace))),
+                when(wants(Evidence::NODES), list::<core::v1::Node, Node>(self.all())),
+                when(wants(Evidence::CLAIMS), list::<ClaimMetadata, Metadata>(self.of(namespace))),
+                when(wants(Evidence::REVISIONS), self.orphaned_revisions(statefulset)),
                 when(
                     wants(Evidence::PARENT),
                     get::<apps::v1::StatefulSet, StatefulSet>(self.of(namespace), &statefulset.metadata.name)
@@ -142,7 +162,7 @@ impl Cluster {
             )
         });
         let read = tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)?;
-        let (namespace_now, service, autoscalers, budgets, parent) = read?;
+        let (namespace_now, service, autoscalers, budgets, nodes, claims, revisions, parent) = read?;
         if let Some(now) = namespace_now {
             surroundings.namespace = now.unwrap_or_else(|| Namespace::bare(namespace));
         }
@@ -155,12 +175,36 @@ impl Cluster {
         if let Some(budgets) = budgets {
             surroundings.budgets = budgets;
         }
+        if let Some(nodes) = nodes {
+            let by_name = nodes.into_iter().map(|node| (node.name.clone(), Arc::new(node)));
+            surroundings.nodes = Arc::new(by_name.collect());
+        }
+        if let Some(claims) = claims {
+            surroundings.has_claims = claims.iter().any(|claim| statefulset.may_own_claim(&claim.name));
+        }
+        if let Some(revisions) = revisions {
+            surroundings.orphaned_revisions = revisions;
+        }
         match parent {
             Some(Some(parent)) => *statefulset = parent,
             Some(None) => return Ok(false),
             None => {}
         }
         Ok(true)
+    }
+
+    /// The ControllerRevisions that a StatefulSet selects and that nobody controls. Asked for only where its claims exist, which
+    /// is rare on creation; so they are not kept.
+    async fn orphaned_revisions(&self, statefulset: &StatefulSet) -> Result<Vec<Revision>, ReadError> {
+        let selector = &statefulset.selector;
+        let revisions =
+            list::<apps::v1::ControllerRevision, Revision>(self.of(&statefulset.metadata.namespace)).await?;
+        let is_orphan = |revision: &Revision| {
+            revision.metadata.controller.is_none()
+                && *selector != LabelSelector::default()
+                && selector.matches(&revision.metadata.labels)
+        };
+        Ok(revisions.into_iter().filter(is_orphan).collect())
     }
 
     fn all<K: kube::Resource<DynamicType: Default>>(&self) -> Api<K> {

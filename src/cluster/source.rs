@@ -1,10 +1,12 @@
 //! Where surroundings come from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::live::{Cluster, ReadError};
-use crate::facts::{Autoscaler, Budget, Evidence, Namespace, Service, Situation, StatefulSet, Surroundings};
+use crate::facts::{
+    Autoscaler, Budget, Evidence, Namespace, Node, Nodes, Service, Situation, StatefulSet, Surroundings,
+};
 
 /// Where surroundings come from.
 #[derive(Debug)]
@@ -69,7 +71,9 @@ type ByName<F> = BTreeMap<(String, String), F>;
 pub struct Objects {
     autoscalers: ByName<Autoscaler>,
     budgets: ByName<Budget>,
+    claims: BTreeSet<(String, String)>,
     namespaces: BTreeMap<String, Namespace>,
+    nodes: Nodes,
     services: ByName<Service>,
     statefulsets: ByName<Arc<StatefulSet>>,
 }
@@ -83,6 +87,16 @@ impl Objects {
     /// Adds a PodDisruptionBudget.
     pub fn add_budget(&mut self, budget: Budget) {
         self.budgets.insert(key(&budget.namespace, &budget.name), budget);
+    }
+
+    /// Adds a PersistentVolumeClaim.
+    pub fn add_claim(&mut self, namespace: &str, name: &str) {
+        self.claims.insert(key(namespace, name));
+    }
+
+    /// Adds a Node.
+    pub fn add_node(&mut self, node: Node) {
+        Arc::make_mut(&mut self.nodes).insert(node.name.clone(), Arc::new(node));
     }
 
     /// Adds a Namespace.
@@ -113,11 +127,15 @@ impl Objects {
         let namespace = &statefulset.metadata.namespace;
         let service = statefulset.service_name.as_ref();
         let in_namespace = |name: &String| name == namespace;
+        let is_claim = |(other, name): &(String, String)| other == namespace && statefulset.may_own_claim(name);
         Surroundings {
             namespace: self.namespaces.get(namespace).cloned().unwrap_or_else(|| Namespace::bare(namespace)),
             service: service.and_then(|name| self.services.get(&key(namespace, name))).cloned(),
             autoscalers: self.autoscalers.values().filter(|each| in_namespace(&each.namespace)).cloned().collect(),
             budgets: self.budgets.values().filter(|each| in_namespace(&each.namespace)).cloned().collect(),
+            nodes: Nodes::clone(&self.nodes),
+            has_claims: self.claims.iter().any(is_claim),
+            orphaned_revisions: Vec::new(),
         }
     }
 }

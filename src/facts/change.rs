@@ -69,7 +69,7 @@ pub struct Old<'a> {
     pub object: &'a StatefulSet,
     /// Whether `spec` changes; where it doesn't, the update is about metadata only.
     pub spec_changed: bool,
-    /// Whether `spec.template` changes, so that a rollout follows anyway.
+    /// Whether `spec.template` changes in more than what is ours, so that a rollout follows anyway.
     pub template_changed: bool,
 }
 

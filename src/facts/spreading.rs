@@ -53,7 +53,7 @@ pub struct WeightedPodAffinityTerm {
 }
 
 /// A `TopologySpreadConstraint`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopologySpreadConstraint {
     /// Which pods are counted; absent selects none.
@@ -68,9 +68,27 @@ pub struct TopologySpreadConstraint {
     /// `DoNotSchedule` or `ScheduleAnyway`.
     #[serde(default, deserialize_with = "null_as_default")]
     pub when_unsatisfiable: String,
+    /// The fewest domains there must be, with `DoNotSchedule`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_domains: Option<i32>,
+    /// Whether Nodes that the pod's node affinity leaves out are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_affinity_policy: Option<String>,
+    /// Whether Nodes with taints that the pod doesn't tolerate are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_taints_policy: Option<String>,
+    /// Keys whose values of the incoming pod narrow the selector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub match_label_keys: Option<Vec<String>>,
 }
 
 impl PodAffinityTerm {
+    /// The term about the pods of this selector in their own namespace.
+    #[must_use]
+    pub fn by(selector: &LabelSelector, topology_key: &str) -> Self {
+        Self { label_selector: Some(selector.clone()), topology_key: topology_key.to_owned(), ..Self::default() }
+    }
+
     /// Whether the term is about pods with these labels in this namespace: it keeps the pods of one template apart.
     #[must_use]
     pub fn is_about(&self, namespace: &str, labels: &Labels) -> bool {
@@ -92,9 +110,15 @@ impl TopologySpreadConstraint {
         self.label_selector.as_ref().is_some_and(|selector| selector.matches(labels))
     }
 
+    /// Whether the scheduler leaves a pod Pending rather than break it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.when_unsatisfiable == "DoNotSchedule"
+    }
+
     /// Whether it keeps pods apart at all costs: only a `DoNotSchedule` with a skew of 1 does.
     #[must_use]
     pub fn is_hard(&self) -> bool {
-        self.when_unsatisfiable == "DoNotSchedule" && self.max_skew <= 1
+        self.is_required() && self.max_skew <= 1
     }
 }

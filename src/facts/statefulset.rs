@@ -5,8 +5,8 @@ use serde::de::IgnoredAny;
 
 use super::lenient::{labels, null_as_default};
 use super::{
-    LabelSelector, Labels, Metadata, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint,
-    WeightedPodAffinityTerm,
+    LabelSelector, Labels, Metadata, NodeFit, NodeSelectorTerm, PodAffinityTerm, PodAntiAffinity, Toleration,
+    TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 
 /// What rules need of a StatefulSet.
@@ -29,6 +29,25 @@ pub struct StatefulSet {
     pub retention_policy: RetentionPolicy,
     /// `spec.updateStrategy`.
     pub update_strategy: UpdateStrategy,
+}
+
+impl StatefulSet {
+    /// What the names of its pods' PersistentVolumeClaims begin with: `<template>-<name>-`, before the ordinal.
+    pub fn claim_prefixes(&self) -> impl Iterator<Item = String> {
+        self.volume_claim_templates.iter().map(|template| format!("{template}-{}-", self.metadata.name))
+    }
+
+    /// Whether a PersistentVolumeClaim of this name is one of its pods'.
+    #[must_use]
+    pub fn may_own_claim(&self, name: &str) -> bool {
+        self.claim_prefixes().any(|prefix| name.strip_prefix(&prefix).is_some_and(is_ordinal))
+    }
+}
+
+/// Whether the text is an ordinal, as it ends the name of a pod and of its claims.
+#[must_use]
+pub fn is_ordinal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether claims are deleted; they are retained where nothing is said.
@@ -59,7 +78,8 @@ impl Default for UpdateStrategy {
 }
 
 /// What rules need of a StatefulSet's pod template.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "WireTemplate")]
 pub struct PodTemplate {
     /// The labels that every pod gets.
     pub labels: Labels,
@@ -67,6 +87,8 @@ pub struct PodTemplate {
     pub pod_anti_affinity: PodAntiAffinity,
     /// `spec.topologySpreadConstraints`.
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Which Nodes its pods may run on.
+    pub node_fit: NodeFit,
     /// `spec.containers`.
     pub containers: Vec<Container>,
     /// `spec.terminationGracePeriodSeconds`; 30 where absent, as the API server defaults it.
@@ -150,6 +172,9 @@ struct WireTemplateMetadata {
 struct WirePodSpec {
     affinity: Option<WireAffinity>,
     topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+    #[serde(default, deserialize_with = "labels")]
+    node_selector: Labels,
+    tolerations: Option<Vec<Toleration>>,
     containers: Option<Vec<WireContainer>>,
     termination_grace_period_seconds: Option<i64>,
 }
@@ -167,6 +192,20 @@ struct WireContainer {
 #[serde(rename_all = "camelCase")]
 struct WireAffinity {
     pod_anti_affinity: Option<WirePodAntiAffinity>,
+    node_affinity: Option<WireNodeAffinity>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireNodeAffinity {
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<WireNodeSelector>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireNodeSelector {
+    #[serde(default, deserialize_with = "null_as_default")]
+    node_selector_terms: Vec<NodeSelectorTerm>,
 }
 
 #[derive(Default, Deserialize)]
@@ -201,7 +240,9 @@ impl From<Wire> for StatefulSet {
 impl From<WireTemplate> for PodTemplate {
     fn from(wire: WireTemplate) -> Self {
         let pod = wire.spec.unwrap_or_default();
-        let anti_affinity = pod.affinity.unwrap_or_default().pod_anti_affinity.unwrap_or_default();
+        let affinity = pod.affinity.unwrap_or_default();
+        let anti_affinity = affinity.pod_anti_affinity.unwrap_or_default();
+        let node_affinity = affinity.node_affinity.unwrap_or_default().required;
         Self {
             labels: wire.metadata.unwrap_or_default().labels,
             pod_anti_affinity: PodAntiAffinity {
@@ -209,6 +250,11 @@ impl From<WireTemplate> for PodTemplate {
                 preferred: anti_affinity.preferred.unwrap_or_default(),
             },
             topology_spread_constraints: pod.topology_spread_constraints.unwrap_or_default(),
+            node_fit: NodeFit {
+                node_selector: pod.node_selector,
+                node_affinity: node_affinity.map(|selector| selector.node_selector_terms),
+                tolerations: pod.tolerations.unwrap_or_default(),
+            },
             containers: pod.containers.into_iter().flatten().map(Container::from).collect(),
             termination_grace_period_seconds: pod.termination_grace_period_seconds.unwrap_or(30),
         }

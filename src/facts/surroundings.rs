@@ -2,7 +2,7 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::{Autoscaler, Budget, Namespace, Service};
+use super::{Autoscaler, Budget, Namespace, Nodes, Revision, Service};
 
 /// The objects around one StatefulSet that rules look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,11 +15,18 @@ pub struct Surroundings {
     pub autoscalers: Vec<Autoscaler>,
     /// The budgets of its namespace, by name.
     pub budgets: Vec<Budget>,
+    /// The Nodes of the cluster.
+    pub nodes: Nodes,
+    /// Whether a PersistentVolumeClaim of one of its pods exists: `<template>-<name>-<ordinal>`. Volumes pin pods (L63).
+    pub has_claims: bool,
+    /// The ControllerRevisions of its namespace that its selector selects and that nobody controls: those of a StatefulSet that
+    /// was deleted with `--cascade=orphan` (L94). Known only once read live.
+    pub orphaned_revisions: Vec<Revision>,
 }
 
 /// A set of kinds of surrounding objects: what a finding rests on, and so what has to be read live before it denies (L35).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Evidence(u8);
+pub struct Evidence(u16);
 
 impl Evidence {
     /// Nothing but the object itself.
@@ -34,6 +41,12 @@ impl Evidence {
     pub const BUDGETS: Self = Self(8);
     /// The StatefulSet itself, where the request is about something else.
     pub const PARENT: Self = Self(16);
+    /// The Nodes.
+    pub const NODES: Self = Self(32);
+    /// The PersistentVolumeClaims of the namespace.
+    pub const CLAIMS: Self = Self(64);
+    /// The ControllerRevisions of the namespace that nobody controls.
+    pub const REVISIONS: Self = Self(128);
 
     /// Whether all of `other` is part of this.
     #[must_use]

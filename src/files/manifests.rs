@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 
 use super::policies;
 use crate::cluster::Objects;
+use crate::facts::Metadata;
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,6 +175,11 @@ fn add(objects: &mut Objects, object: &Value, default_namespace: &str) -> serde_
     }
     match (group, kind.as_str()) {
         ("", "Namespace") => objects.add_namespace(serde_json::from_value(object)?),
+        ("", "Node") => objects.add_node(serde_json::from_value(object)?),
+        ("", "PersistentVolumeClaim") => {
+            let claim: Metadata = serde_json::from_value(object["metadata"].take())?;
+            objects.add_claim(&claim.namespace, &claim.name);
+        }
         ("", "Service") => objects.add_service(serde_json::from_value(object)?),
         ("apps", "StatefulSet") => objects.add_statefulset(serde_json::from_value(object)?),
         ("autoscaling", "HorizontalPodAutoscaler") => objects.add_autoscaler(serde_json::from_value(object)?),

@@ -1,113 +1,132 @@
-//! What to inject.
+//! What to do to the pod template of a request's object.
 
 use std::sync::Arc;
 
-use super::Injected;
-use crate::facts::{Change, PodAffinityTerm, StatefulSet, TopologySpreadConstraint, WeightedPodAffinityTerm};
-use crate::policy::{AntiAffinityMode, OnExisting, Placement, Policy, UserTerms, placements};
+use super::edit::{Edits, without};
+use super::wanted::{Infeasible, Moment, Wanted, wanted};
+use super::{Injected, RECORD};
+use crate::facts::{Change, StatefulSet, Surroundings};
+use crate::policy::{Policy, placements, spreadings};
 
 /// What is to be done to the pod template of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Injection {
-    /// Nothing: no policy asks for it, or it is all there.
+    /// Nothing.
     Nothing,
-    /// Append what is new, and record all that is ours.
+    /// Its lists are to be changed, or the record of them.
     Inject {
-        /// What the template lacks.
-        new: Injected,
-        /// All that is ours, for the record.
-        all: Injected,
+        /// The lists.
+        edits: Edits,
+        /// All that is ours then; where that is nothing, the record goes.
+        record: Injected,
     },
-    /// Policies ask for it, but this request leaves the template alone, and nobody asked for a rollout (L65).
-    Pending,
+}
+
+/// What is to be done, and what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is to be done.
+    pub injection: Injection,
+    /// One line each.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Nothing is done, nothing said.
+    pub const NOTHING: Self = Self { injection: Injection::Nothing, warnings: Vec::new() };
 }
 
 /// What these policies, which match the request's object, want done to its pod template.
+///
+/// - CREATE: what they want is injected. One that adopts running pods counts as an UPDATE that leaves the template alone (L94).
+/// - UPDATE whose template is the old one but for ours: what is lost comes back where it was (L26), nothing is added (L65).
+/// - UPDATE of the template: ours becomes what they want now, however it came to be there; the user's own stays.
 #[must_use]
-pub fn plan(change: &Change<'_>, policies: &[Arc<Policy>]) -> Injection {
-    if change.object.metadata.terminating {
-        return Injection::Nothing;
-    }
-    let recorded = change.old.map(|old| Injected::recorded(&old.object.metadata)).unwrap_or_default();
-    if !recorded.is_empty() {
-        return keep(change, recorded);
-    }
-    let wanted = wanted(change, policies);
-    match change.old {
-        _ if wanted.is_empty() => Injection::Nothing,
-        Some(old) if !old.template_changed => Injection::Pending,
-        _ => Injection::Inject { new: wanted.clone(), all: wanted },
-    }
-}
-
-/// What the old object carried stays as it is: the same bytes (L26, L65).
-fn keep(change: &Change<'_>, recorded: Injected) -> Injection {
-    let lost = recorded.missing_from(&change.object.template);
-    let still_recorded = Injected::recorded(&change.object.metadata) == recorded;
-    if lost.is_empty() && still_recorded {
-        return Injection::Nothing;
-    }
-    Injection::Inject { new: lost, all: recorded }
-}
-
-fn wanted(change: &Change<'_>, policies: &[Arc<Policy>]) -> Injected {
+pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) -> Plan {
     let object = change.object;
-    let mut wanted = Injected::default();
-    // The API server rejects a StatefulSet whose selector is empty, and a term with one would be about every pod.
-    if object.selector.is_empty() {
-        return wanted;
+    if object.metadata.terminating {
+        return Plan::NOTHING;
     }
-    for placement in placements(policies) {
-        let mode = mode(change, &placement);
-        if user_strength(object, placement.topology_key.as_str()) >= Some(mode) {
-            continue;
-        }
-        let term = PodAffinityTerm {
-            label_selector: Some(object.selector.clone()),
-            topology_key: placement.topology_key.as_str().to_owned(),
-            ..PodAffinityTerm::default()
+    let Some(old) = change.old else {
+        let adopted = around.orphaned_revisions.iter().max_by_key(|revision| revision.number);
+        return match adopted {
+            Some(revision) if around.has_claims => adopt(object, &revision.template, policies),
+            _ => {
+                let moment = if around.has_claims { Moment::Pinned } else { Moment::Fresh };
+                replace(object, &own(object), moment, around, policies)
+            }
         };
-        let users = &object.template.pod_anti_affinity;
-        let leave = placement.user_terms == UserTerms::Leave;
-        match mode {
-            AntiAffinityMode::Required if leave && !users.required.is_empty() => {}
-            AntiAffinityMode::Required => wanted.required.push(term),
-            AntiAffinityMode::Preferred if leave && !users.preferred.is_empty() => {}
-            AntiAffinityMode::Preferred => wanted
-                .preferred
-                .push(WeightedPodAffinityTerm { weight: placement.weight.get(), pod_affinity_term: term }),
-        }
+    };
+    let ours = own(old.object);
+    if old.template_changed {
+        return replace(object, &ours, Moment::Existing(&ours), around, policies);
     }
-    wanted
+    let edits = Edits::restore(&object.template, &old.object.template, &ours);
+    let recorded = Injected::recorded(&old.object.metadata);
+    if ours.is_empty() { Plan::NOTHING } else { act(object, edits, recorded, Vec::new()) }
 }
 
-/// The mode that is due: a hard term only on CREATE, for volumes pin the pods of what exists already (L63).
-fn mode(change: &Change<'_>, placement: &Placement) -> AntiAffinityMode {
-    match change.old {
-        Some(_) if placement.on_existing == OnExisting::Soften => AntiAffinityMode::Preferred,
-        _ => placement.mode,
-    }
+/// Whether these policies want something injected that an object, as it is stored, does not have (L24, L65).
+#[must_use]
+pub fn is_pending(object: &StatefulSet, around: &Surroundings, policies: &[Arc<Policy>]) -> bool {
+    let ours = own(object);
+    let wanted = wanted(&users(object, &ours), Moment::Existing(&ours), around, policies);
+    !wanted.injected.is_part_of(&ours)
 }
 
-/// How strongly the user already spreads these pods on a topology key, by anti-affinity or by a spread constraint.
-fn user_strength(object: &StatefulSet, topology_key: &str) -> Option<AntiAffinityMode> {
-    let namespace = &object.metadata.namespace;
-    let template = &object.template;
-    // A term by the StatefulSet's own selector is about its pods also where the template's labels are yet to be put right.
-    let about = |term: &PodAffinityTerm| {
-        term.topology_key == topology_key
-            && (term.is_about(namespace, &template.labels) || term.label_selector.as_ref() == Some(&object.selector))
+/// The required terms that these policies want for a StatefulSet on creation, say `whenInfeasible: Deny` about, and the cluster
+/// can't satisfy.
+#[must_use]
+pub fn infeasible(object: &StatefulSet, around: &Surroundings, policies: &[Arc<Policy>]) -> Vec<Infeasible> {
+    let moment = if around.has_claims { Moment::Pinned } else { Moment::Fresh };
+    wanted(&users(object, &own(object)), moment, around, policies).denied
+}
+
+/// What of ours an object has.
+fn own(object: &StatefulSet) -> Injected {
+    Injected::recorded(&object.metadata).present_in(&object.template)
+}
+
+/// The object as its user has it.
+fn users(object: &StatefulSet, ours: &Injected) -> StatefulSet {
+    let mut users = object.clone();
+    without(&mut users.template, ours);
+    users
+}
+
+fn replace(
+    object: &StatefulSet,
+    ours: &Injected,
+    moment: Moment<'_>,
+    around: &Surroundings,
+    policies: &[Arc<Policy>],
+) -> Plan {
+    let Wanted { injected, warnings, .. } = wanted(&users(object, ours), moment, around, policies);
+    let edits = Edits::replace(&object.template, ours, &injected);
+    act(object, edits, injected, warnings)
+}
+
+/// What the running pods have of ours comes back, though its record went with the StatefulSet that was deleted.
+fn adopt(object: &StatefulSet, running: &crate::facts::PodTemplate, policies: &[Arc<Policy>]) -> Plan {
+    let (placements, spreadings) = (placements(policies), spreadings(policies));
+    let is_wanted = |key: &str| {
+        key == "kubernetes.io/hostname"
+            || placements.iter().any(|wish| wish.topology_key.as_str() == key)
+            || spreadings.iter().any(|wish| wish.topology_key.as_str() == key)
     };
-    let constraints = || {
-        template
-            .topology_spread_constraints
-            .iter()
-            .filter(|constraint| constraint.topology_key == topology_key && constraint.is_about(&template.labels))
-    };
-    let required = template.pod_anti_affinity.required.iter().any(about);
-    if required || constraints().any(TopologySpreadConstraint::is_hard) {
-        return Some(AntiAffinityMode::Required);
-    }
-    let preferred = template.pod_anti_affinity.preferred.iter().any(|term| about(&term.pod_affinity_term));
-    (preferred || constraints().next().is_some()).then_some(AntiAffinityMode::Preferred)
+    let mut ours = Injected::recognised(running, &object.template, &object.selector, is_wanted);
+    let still_there = own(object);
+    ours.required.extend(still_there.required);
+    ours.preferred.extend(still_there.preferred);
+    ours.topology_spread_constraints.extend(still_there.topology_spread_constraints);
+    ours.infeasible = still_there.infeasible;
+    let edits = Edits::restore(&object.template, running, &ours);
+    act(object, edits, ours, Vec::new())
+}
+
+fn act(object: &StatefulSet, edits: Edits, record: Injected, warnings: Vec<String>) -> Plan {
+    let is_recorded = object.metadata.annotations.contains_key(RECORD);
+    let as_recorded = if record.is_empty() { !is_recorded } else { Injected::recorded(&object.metadata) == record };
+    let nothing = as_recorded && edits.change_nothing(&object.template);
+    Plan { injection: if nothing { Injection::Nothing } else { Injection::Inject { edits, record } }, warnings }
 }

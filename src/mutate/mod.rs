@@ -3,12 +3,19 @@
 //! What the user has is never replaced: terms are appended, and a topology key on which the user already spreads these pods
 //! as strongly is left alone (L66). Terms select by the immutable `spec.selector` (L60) and never depend on the replica count
 //! (L64). What was injected is recorded in an annotation of the StatefulSet, never of its template, so that an update which
-//! loses it gets the same bytes back (L26).
+//! loses it gets the same bytes back (L26), and a later policy knows ours from theirs.
 
+mod edit;
+mod feasibility;
 mod injection;
 mod patch;
+mod reach;
 mod record;
+mod wanted;
 
-pub use injection::{Injection, plan};
-pub use patch::{PatchError, patch};
+pub use edit::{Edits, Item};
+pub use injection::{Injection, Plan, infeasible, is_pending, plan};
+pub use patch::{PatchError, is_same_template, patch};
+pub use reach::{Beyond, beyond};
 pub use record::{Injected, RECORD};
+pub use wanted::Infeasible;

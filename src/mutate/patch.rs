@@ -1,12 +1,16 @@
 //! The JSON patch of an injection: the smallest one, applied and decoded before it is given out (L3).
+//!
+//! It names elements of lists by their index. That is safe, as the API server applies it to the very object that it was made
+//! from: mutating webhooks are asked one after the other.
 
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Injected, RECORD};
+use super::edit::drop_ours;
+use super::{Edits, Injected, Item, RECORD};
 
 /// Why there is no patch.
 #[derive(Debug, thiserror::Error)]
@@ -25,72 +29,194 @@ pub enum PatchError {
     Verify(#[source] serde_json::Error),
 }
 
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+const CONSTRAINTS: &str = "topologySpreadConstraints";
+const POD: [&str; 3] = ["spec", "template", "spec"];
 const ANTI_AFFINITY: [&str; 5] = ["spec", "template", "spec", "affinity", "podAntiAffinity"];
+const ANNOTATIONS: [&str; 2] = ["metadata", "annotations"];
 
-/// The patch that appends `new` to the object and records `all`, and the object as it will be.
+/// The patch that changes the object's lists as `edits` says and records what is ours, and the object as it will be.
 ///
 /// # Errors
 ///
 /// The patch would not apply, or what it makes is no StatefulSet; the API server would turn that into an internal error that
 /// `failurePolicy: Ignore` does not cover.
-pub fn patch(object: &str, new: &Injected, all: &Injected) -> Result<(Patch, Value), PatchError> {
-    let mut object: Value = serde_json::from_str(object).map_err(PatchError::Decode)?;
-    let mut lists = Map::new();
-    for (name, terms) in [
-        ("requiredDuringSchedulingIgnoredDuringExecution", terms(&new.required)?),
-        ("preferredDuringSchedulingIgnoredDuringExecution", terms(&new.preferred)?),
-    ] {
-        if !terms.is_empty() {
-            lists.insert(name.to_owned(), Value::Array(terms));
-        }
+pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<(Patch, Value), PatchError> {
+    let object: Value = serde_json::from_str(object).map_err(PatchError::Decode)?;
+    let mut draft = Draft { object, operations: Vec::new() };
+    draft.edit(&ANTI_AFFINITY, REQUIRED, &edits.required)?;
+    draft.edit(&ANTI_AFFINITY, PREFERRED, &edits.preferred)?;
+    draft.edit(&POD, CONSTRAINTS, &edits.topology_spread_constraints)?;
+    if record.is_empty() {
+        draft.remove_member(&ANNOTATIONS, RECORD)?;
+    } else {
+        let text = serde_json::to_string(record).map_err(PatchError::Encode)?;
+        draft.set(&ANNOTATIONS, RECORD, Value::String(text))?;
     }
-    let record = Value::String(serde_json::to_string(all).map_err(PatchError::Encode)?);
-    let mut operations = Vec::new();
-    merge(&object, &mut Vec::new(), nest(&ANTI_AFFINITY, lists), &mut operations);
-    merge(
-        &object,
-        &mut Vec::new(),
-        nest(&["metadata", "annotations"], Map::from_iter([(RECORD.to_owned(), record)])),
-        &mut operations,
-    );
-    let patch = Patch(operations);
-    json_patch::patch(&mut object, &patch).map_err(PatchError::Apply)?;
-    StatefulSet::deserialize(&object).map_err(PatchError::Verify)?;
-    Ok((patch, object))
+    StatefulSet::deserialize(&draft.object).map_err(PatchError::Verify)?;
+    Ok((Patch(draft.operations), draft.object))
 }
 
-fn terms<T: Serialize>(terms: &[T]) -> Result<Vec<Value>, PatchError> {
-    terms.iter().map(|term| serde_json::to_value(term).map_err(PatchError::Encode)).collect()
-}
-
-/// `{"a": {"b": members}}` from the path `a`, `b`; nothing from no members.
-fn nest(path: &[&str], members: Map<String, Value>) -> Map<String, Value> {
-    if members.is_empty() {
-        return members;
+/// Whether two pod templates, as written, are the same but for what is ours, and for what is empty around that.
+#[must_use]
+pub fn is_same_template(one: &str, other: &str, ours: &Injected) -> bool {
+    match (users(one, ours), users(other, ours)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
-    path.iter().rev().fold(members, |inner, name| Map::from_iter([((*name).to_owned(), Value::Object(inner))]))
 }
 
-/// Adds to `operations` what makes `target` contain `addition`: objects are merged, lists appended to, and what is absent or
-/// null is added whole (L6).
-fn merge(target: &Value, path: &mut Vec<String>, addition: Map<String, Value>, operations: &mut Vec<PatchOperation>) {
-    for (name, value) in addition {
-        path.push(name);
-        let present = path.last().and_then(|name| target.get(name)).filter(|present| !present.is_null());
-        match (present, value) {
-            (Some(present @ Value::Object(_)), Value::Object(members)) => merge(present, path, members, operations),
-            (Some(Value::Array(_)), Value::Array(items)) => {
-                path.push("-".to_owned());
-                operations.extend(items.into_iter().map(|item| add(path, item)));
-                path.pop();
+/// A pod template without what is ours.
+fn users(template: &str, ours: &Injected) -> serde_json::Result<Value> {
+    let mut template: Value = serde_json::from_str(template)?;
+    if let Some(pod) = template.get_mut("spec") {
+        strip(pod, CONSTRAINTS, &ours.topology_spread_constraints)?;
+        if let Some(affinity) = pod.get_mut("affinity") {
+            if let Some(terms) = affinity.get_mut("podAntiAffinity") {
+                strip(terms, REQUIRED, &ours.required)?;
+                strip(terms, PREFERRED, &ours.preferred)?;
             }
-            (Some(present), value) if *present == value => {}
-            (_, value) => operations.push(add(path, value)),
+            drop_if_empty(affinity, "podAntiAffinity");
         }
-        path.pop();
+        drop_if_empty(pod, "affinity");
+    }
+    Ok(template)
+}
+
+fn strip<T: Serialize>(parent: &mut Value, name: &str, ours: &[T]) -> serde_json::Result<()> {
+    if let Some(Value::Array(list)) = parent.get_mut(name) {
+        let ours: Vec<Value> = ours.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+        drop_ours(list, &ours);
+    }
+    drop_if_empty(parent, name);
+    Ok(())
+}
+
+fn drop_if_empty(parent: &mut Value, name: &str) {
+    if let Some(members) = parent.as_object_mut()
+        && members.get(name).is_some_and(says_nothing)
+    {
+        members.remove(name);
     }
 }
 
-fn add(path: &[String], value: Value) -> PatchOperation {
-    PatchOperation::Add(AddOperation { path: PointerBuf::from_tokens(path), value })
+/// Whether a value is what is left where everything in it was taken away.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(Value::is_null),
+        _ => false,
+    }
+}
+
+/// An object, and the operations that made it what it is.
+struct Draft {
+    object: Value,
+    operations: Vec<PatchOperation>,
+}
+
+impl Draft {
+    /// Makes the list of this name in this parent what `items` says.
+    fn edit<T: Serialize>(&mut self, parent: &[&str], name: &str, items: &[Item<T>]) -> Result<(), PatchError> {
+        let length = self.at(parent).and_then(|parent| parent.get(name)?.as_array()).map_or(0, Vec::len);
+        if items.is_empty() {
+            return if length == 0 { Ok(()) } else { self.remove_member(parent, name) };
+        }
+        let kept: Vec<usize> = items.iter().filter_map(Item::kept).collect();
+        for index in (0..length).rev().filter(|index| !kept.contains(index)) {
+            self.apply(remove(&path(parent, &[name, &index.to_string()])))?;
+        }
+        if kept.is_empty() && length == 0 {
+            let all = items.iter().filter_map(Item::new_value).collect::<Result<_, _>>().map_err(PatchError::Encode)?;
+            return self.set(parent, name, Value::Array(all));
+        }
+        let mut left = kept.len();
+        for (index, item) in items.iter().enumerate() {
+            match item.new_value() {
+                None => left -= 1,
+                Some(value) => {
+                    let place = if left == 0 { "-".to_owned() } else { index.to_string() };
+                    self.apply(add(&path(parent, &[name, &place]), value.map_err(PatchError::Encode)?))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a member, and makes the parents that are absent or null (L6).
+    fn set(&mut self, parent: &[&str], name: &str, value: Value) -> Result<(), PatchError> {
+        let there = (0..=parent.len()).rev().find(|depth| self.at(&parent[..*depth]).is_some_and(Value::is_object));
+        let depth = there.unwrap_or(0);
+        if depth == parent.len() {
+            if self.at(parent).and_then(|parent| parent.get(name)) == Some(&value) {
+                return Ok(());
+            }
+            return self.apply(add(&path(parent, &[name]), value));
+        }
+        let inner = Value::Object(Map::from_iter([(name.to_owned(), value)]));
+        let nested = parent[depth + 1..]
+            .iter()
+            .rev()
+            .fold(inner, |inner, name| Value::Object(Map::from_iter([((*name).to_owned(), inner)])));
+        self.apply(add(&path(&parent[..=depth], &[]), nested))
+    }
+
+    /// Removes a member, and the parents below `spec.template.spec` that say nothing any more.
+    fn remove_member(&mut self, parent: &[&str], name: &str) -> Result<(), PatchError> {
+        if self.at(parent).and_then(|parent| parent.get(name)).is_none() {
+            return Ok(());
+        }
+        let mut whole: Vec<&str> = parent.iter().copied().chain([name]).collect();
+        while let Some((last, above)) = whole.split_last() {
+            let alone = self
+                .at(above)
+                .and_then(Value::as_object)
+                .is_some_and(|members| members.iter().all(|(name, value)| name == last || value.is_null()));
+            if !alone || !(above.len() > POD.len() && above.starts_with(&POD)) {
+                break;
+            }
+            whole.pop();
+        }
+        self.apply(remove(&path(&whole, &[])))
+    }
+
+    fn at(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(&self.object, |value, name| value.get(*name))
+    }
+
+    fn apply(&mut self, operation: PatchOperation) -> Result<(), PatchError> {
+        json_patch::patch(&mut self.object, std::slice::from_ref(&operation)).map_err(PatchError::Apply)?;
+        self.operations.push(operation);
+        Ok(())
+    }
+}
+
+impl<T: Serialize> Item<T> {
+    fn kept(&self) -> Option<usize> {
+        match self {
+            Self::Kept(index) => Some(*index),
+            Self::New(_) => None,
+        }
+    }
+
+    fn new_value(&self) -> Option<serde_json::Result<Value>> {
+        match self {
+            Self::Kept(_) => None,
+            Self::New(item) => Some(serde_json::to_value(item)),
+        }
+    }
+}
+
+fn path(parent: &[&str], rest: &[&str]) -> PointerBuf {
+    PointerBuf::from_tokens(parent.iter().chain(rest).copied())
+}
+
+fn add(path: &PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path: path.clone(), value })
+}
+
+fn remove(path: &PointerBuf) -> PatchOperation {
+    PatchOperation::Remove(RemoveOperation { path: path.clone() })
 }

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Metadata, PodAffinityTerm, PodTemplate, WeightedPodAffinityTerm};
+use super::edit::ours_in;
+use crate::facts::{
+    LabelSelector, Metadata, PodAffinityTerm, PodTemplate, TopologySpreadConstraint, WeightedPodAffinityTerm,
+};
 
 /// The annotation of a StatefulSet that records what was injected into its pod template.
 pub const RECORD: &str = "quorate.dev/injected";
 
-/// The terms that Quorate adds to a pod template.
+/// What Quorate adds to a pod template.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Injected {
@@ -17,6 +20,13 @@ pub struct Injected {
     /// Terms of `preferredDuringSchedulingIgnoredDuringExecution`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub preferred: Vec<WeightedPodAffinityTerm>,
+    /// `topologySpreadConstraints`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Topology keys on which the soft form was chosen because the cluster could not satisfy the hard one. What was decided is
+    /// kept: Nodes that come later harden nothing (L64).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub infeasible: Vec<String>,
 }
 
 impl Injected {
@@ -29,16 +39,78 @@ impl Injected {
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.required.is_empty() && self.preferred.is_empty()
+        self.required.is_empty() && self.preferred.is_empty() && self.topology_spread_constraints.is_empty()
     }
 
-    /// The part of it that a pod template lacks.
+    /// The part of it that a pod template has.
     #[must_use]
-    pub fn missing_from(&self, template: &PodTemplate) -> Self {
-        let present = &template.pod_anti_affinity;
+    pub fn present_in(&self, template: &PodTemplate) -> Self {
+        let terms = &template.pod_anti_affinity;
         Self {
-            required: self.required.iter().filter(|term| !present.required.contains(term)).cloned().collect(),
-            preferred: self.preferred.iter().filter(|term| !present.preferred.contains(term)).cloned().collect(),
+            required: present(&self.required, &terms.required),
+            preferred: present(&self.preferred, &terms.preferred),
+            topology_spread_constraints: present(
+                &self.topology_spread_constraints,
+                &template.topology_spread_constraints,
+            ),
+            infeasible: self.infeasible.clone(),
         }
     }
+
+    /// Whether everything in it is in `other` too.
+    #[must_use]
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        self.required.iter().all(|term| other.required.contains(term))
+            && self.preferred.iter().all(|term| other.preferred.contains(term))
+            && self.topology_spread_constraints.iter().all(|each| other.topology_spread_constraints.contains(each))
+    }
+
+    /// Whether any of it is soft.
+    #[must_use]
+    pub fn has_soft(&self) -> bool {
+        !self.preferred.is_empty() || self.topology_spread_constraints.iter().any(|each| !each.is_required())
+    }
+
+    /// What a revision's template has, `template` lacks, and looks like an injection on a topology key that `is_wanted` knows:
+    /// what was ours when the record was lost with the StatefulSet (L94).
+    pub(super) fn recognised(
+        revision: &PodTemplate,
+        template: &PodTemplate,
+        selector: &LabelSelector,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Self {
+        let is_term = |term: &PodAffinityTerm| {
+            is_wanted(&term.topology_key) && *term == PodAffinityTerm::by(selector, &term.topology_key)
+        };
+        let is_constraint = |constraint: &TopologySpreadConstraint| {
+            let plain = TopologySpreadConstraint {
+                label_selector: Some(selector.clone()),
+                topology_key: constraint.topology_key.clone(),
+                max_skew: constraint.max_skew,
+                when_unsatisfiable: constraint.when_unsatisfiable.clone(),
+                ..TopologySpreadConstraint::default()
+            };
+            is_wanted(&constraint.topology_key) && *constraint == plain
+        };
+        let (was, is) = (&revision.pod_anti_affinity, &template.pod_anti_affinity);
+        Self {
+            required: lost(&was.required, &is.required, is_term),
+            preferred: lost(&was.preferred, &is.preferred, |term| is_term(&term.pod_affinity_term)),
+            topology_spread_constraints: lost(
+                &revision.topology_spread_constraints,
+                &template.topology_spread_constraints,
+                is_constraint,
+            ),
+            infeasible: Vec::new(),
+        }
+    }
+}
+
+fn present<T: PartialEq + Clone>(ours: &[T], list: &[T]) -> Vec<T> {
+    let marks = ours_in(list, ours);
+    ours.iter().filter(|item| list.iter().zip(&marks).any(|(other, mark)| *mark && other == *item)).cloned().collect()
+}
+
+fn lost<T: PartialEq + Clone>(was: &[T], is: &[T], looks_ours: impl Fn(&T) -> bool) -> Vec<T> {
+    was.iter().filter(|item| looks_ours(item) && !is.contains(item)).cloned().collect()
 }

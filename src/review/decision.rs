@@ -19,7 +19,7 @@ fn rank(violation: &Violation) -> impl Ord {
 }
 
 /// The warning about an injection that isn't there.
-const PENDING: &str = "pod anti-affinity: pending injection; it comes with the next change of spec.template";
+const PENDING: &str = "spreading: pending injection; it comes with the next change of spec.template";
 
 /// The outcome of a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan};
 
 use super::Violation;
+use super::injection::injects;
 use crate::facts::{Change, Evidence, Metadata, Requester, Way};
 use crate::policy::{EndOfDay, Exemptions, Policy};
 use crate::rules::{Action, Finding, Rule};
@@ -12,11 +13,15 @@ use crate::rules::{Action, Finding, Rule};
 const RULES: &str = "quorate.dev/exempt";
 const REASON: &str = "quorate.dev/exempt-reason";
 const UNTIL: &str = "quorate.dev/exempt-until";
+const INJECT: &str = "quorate.dev/inject";
+/// The value of [`INJECT`] by which an object opts out of injection.
+const DISABLED: &str = "disabled";
 
 /// What a StatefulSet's annotations say of exemptions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exemption {
     rules: Vec<Rule>,
+    no_injection: bool,
     unknown: Vec<String>,
     reason: Option<String>,
     until: Option<Result<EndOfDay, String>>,
@@ -28,11 +33,16 @@ impl Exemption {
     pub fn of(metadata: &Metadata) -> Option<Self> {
         let text = |key| metadata.annotations.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
         let mut exemption = Self {
+            no_injection: text(INJECT) == Some(DISABLED),
             reason: text(REASON).map(str::to_owned),
             until: text(UNTIL).map(|date| EndOfDay::parse(date).ok_or_else(|| date.to_owned())),
             ..Self::default()
         };
-        for name in text(RULES)?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let rules = text(RULES);
+        if rules.is_none() && !exemption.no_injection {
+            return None;
+        }
+        for name in rules.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match Rule::named(name) {
                 Some(rule) => exemption.rules.push(rule),
                 None => exemption.unknown.push(name.to_owned()),
@@ -45,6 +55,12 @@ impl Exemption {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Whether it opts out of injection.
+    #[must_use]
+    pub fn disables_injection(&self) -> bool {
+        self.no_injection
     }
 
     /// Whether it is about the rule, and its day is over.
@@ -82,6 +98,7 @@ impl Exemption {
         longer
             || self.reason != other.reason
             || !self.unknown.is_empty()
+            || (self.no_injection && !other.no_injection)
             || self.rules.iter().any(|rule| !other.rules.contains(rule))
     }
 }
@@ -102,10 +119,16 @@ pub(super) fn review(change: &Change<'_>, policies: &[Arc<Policy>], now: Timesta
     if before.as_ref().is_some_and(|before| !exemption.exceeds(before)) {
         return Vec::new();
     }
-    policies.iter().filter_map(|policy| exemption.denial(policy, change.requester, now)).collect()
+    // Who only opts out of injection needs no leave of policies that inject nothing.
+    let concerned = |policy: &&Arc<Policy>| exemption.is_about_rules() || injects(policy);
+    policies.iter().filter(concerned).filter_map(|policy| exemption.denial(policy, change.requester, now)).collect()
 }
 
 impl Exemption {
+    fn is_about_rules(&self) -> bool {
+        !self.rules.is_empty() || !self.unknown.is_empty()
+    }
+
     fn denial(&self, policy: &Policy, requester: Option<Requester<'_>>, now: Timestamp) -> Option<Violation> {
         let (action, observed, required, remedy) = if let Some(unknown) = self.unknown.first() {
             let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
@@ -126,7 +149,7 @@ impl Exemption {
             finding: Finding {
                 cause: "exemption",
                 action,
-                field: format!("metadata.annotations[{RULES}]"),
+                field: format!("metadata.annotations[{}]", if self.is_about_rules() { RULES } else { INJECT }),
                 observed,
                 required,
                 remedy,

@@ -6,6 +6,7 @@
 
 mod decision;
 mod exemption;
+mod injection;
 mod ownership;
 mod ratchet;
 mod violation;
@@ -16,12 +17,15 @@ use jiff::Timestamp;
 
 pub use decision::{Decision, Verdict};
 pub use exemption::Exemption;
+pub use injection::injection;
 pub use violation::Violation;
 
 use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
-use crate::mutate::{self, Injected, Injection};
-use crate::policy::{AntiAffinityMode, OwnedByOperator, Policy, PolicySet, WhenUnsatisfiable, placements};
-use crate::rules::{Action, Provided, Subject};
+use crate::mutate::{self, Injected};
+use crate::policy::{
+    AntiAffinityMode, OwnedByOperator, Policy, PolicySet, WhenInfeasible, WhenUnsatisfiable, placements,
+};
+use crate::rules::{Action, Finding, Provided, Rule, Subject};
 
 /// Judges a change of a StatefulSet, or of something around it.
 ///
@@ -33,7 +37,8 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
     if change.object.metadata.terminating || cleans_up(change, around) {
         return Decision::new(matching, Vec::new(), false);
     }
-    let pending = change.way == Way::StatefulSet && mutate::plan(change, &matching) != Injection::Nothing;
+    let injecting = injection::injecting(change, &matching, now);
+    let pending = change.way == Way::StatefulSet && mutate::is_pending(change.object, around, &injecting);
     let mut violations = Vec::new();
     if !is_about_metadata_only(change) {
         let court = Court {
@@ -45,6 +50,8 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
             now,
         };
         violations = matching.iter().flat_map(|policy| court.judge(policy)).collect();
+        violations.extend(court.infeasible(around, &injecting));
+        violations.extend(court.beyond(&matching));
         court.exempt(&mut violations, &matching);
     }
     violations.extend(exemption::review(change, &matching, now));
@@ -78,7 +85,7 @@ fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Pro
     let active = || {
         policies.iter().filter(|policy| !owned || policy.spec.selection.owned_by_operator == OwnedByOperator::Enforce)
     };
-    let softened = !Injected::recorded(&change.object.metadata).preferred.is_empty();
+    let softened = Injected::recorded(&change.object.metadata).has_soft();
     let soft_terms = placements(policies).iter().any(|placement| placement.mode == AntiAffinityMode::Preferred);
     let soft_constraints = policies
         .iter()
@@ -135,6 +142,38 @@ impl Court<'_> {
                 Violation { about: None, rule, policy: policy.name.clone(), action, exempt: false, finding }
             })
             .collect()
+    }
+
+    /// What policies want injected on creation, the cluster can't satisfy, and `whenInfeasible: Deny` rejects. Judged here, as
+    /// a mutation that fails lets objects pass.
+    fn infeasible(&self, around: &Surroundings, injecting: &[Arc<Policy>]) -> Vec<Violation> {
+        let denies = |policy: &Arc<Policy>| {
+            policy.spec.mutate.pod_anti_affinity.iter().any(|wish| wish.when_infeasible == WhenInfeasible::Deny)
+        };
+        if self.change.way != Way::StatefulSet || self.before.is_some() || !injecting.iter().any(denies) {
+            return Vec::new();
+        }
+        let found = mutate::infeasible(self.change.object, around, injecting);
+        found.iter().map(|infeasible| Self::about_spread(&infeasible.policy, injection::denial(infeasible))).collect()
+    }
+
+    /// What grows beyond what a hard term of ours holds: a warning, as pods that stay Pending harm nothing that runs.
+    fn beyond(&self, policies: &[Arc<Policy>]) -> Vec<Violation> {
+        let (Some(before), Some(policy)) = (&self.before, policies.first()) else { return Vec::new() };
+        let beyond = |situation: &Situation| mutate::beyond(&situation.statefulset, &situation.surroundings);
+        let was = beyond(before);
+        let grew =
+            |now: &mutate::Beyond| was.iter().all(|was| was.topology_key != now.topology_key || was.pods < now.pods);
+        beyond(&self.after)
+            .iter()
+            .filter(|now| grew(now))
+            .map(|beyond| Self::about_spread(&policy.name, injection::warning(beyond)))
+            .collect()
+    }
+
+    fn about_spread(policy: &str, finding: Finding) -> Violation {
+        let action = finding.action;
+        Violation { about: None, rule: Rule::Spread, policy: policy.to_owned(), action, exempt: false, finding }
     }
 
     /// Lets pass what the object is exempt from, where every policy that denies it allows that.

@@ -178,7 +178,7 @@ fn an_injection_that_is_not_there_is_told_l24_l65() {
         )]
     };
     let (old, new) = (statefulset(3), statefulset(5));
-    insta::assert_snapshot!(decide(&update(&new, &old), policies()).warnings().join("\n"), @"pod anti-affinity: pending injection; it comes with the next change of spec.template");
+    insta::assert_snapshot!(decide(&update(&new, &old), policies()).warnings().join("\n"), @"spreading: pending injection; it comes with the next change of spec.template");
     assert!(decide(&create(&new), policies()).pending_injection);
 }
 

@@ -1,7 +1,10 @@
 //! Random StatefulSets as strange as the API server lets them be, and random policies.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
+use quorate::facts::{Node, Surroundings};
 use quorate::policy::{Policy, Spec};
 use serde_json::{Value, json};
 
@@ -172,27 +175,90 @@ fn walk(value: &Value, path: &mut String, visit: &mut impl FnMut(&str, &Value)) 
     }
 }
 
-/// A policy that injects a few random terms.
-pub(crate) fn policy(name: &'static str) -> impl Strategy<Value = Policy> {
-    let key = prop_oneof![
+fn topology_key() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
         Just("kubernetes.io/hostname"),
         Just("topology.kubernetes.io/zone"),
         Just("example.com/rack"),
         Just("example.com/row")
-    ];
-    let term = (any::<bool>(), 1..=100);
+    ]
+}
+
+/// A policy that injects a few random terms and constraints.
+pub(crate) fn policy(name: &'static str) -> impl Strategy<Value = Policy> {
+    let term = (any::<bool>(), 1..=100, prop_oneof![Just("Prefer"), Just("Warn"), Just("Deny"), Just("Require")]);
+    let terms = prop::collection::btree_map(topology_key(), term, 0..4);
+    let constraints = prop::collection::btree_map(topology_key(), (any::<bool>(), 1..3), 0..4);
     let user_terms = prop_oneof![Just("Append"), Just("Leave")];
-    (prop::collection::btree_map(key, term, 0..4), user_terms).prop_map(move |(terms, user_terms)| {
-        let term = |(topology_key, (required, weight)): (&str, (bool, i32))| {
+    let on_existing = prop_oneof![Just("Soften"), Just("Require")];
+    (terms, constraints, user_terms, on_existing).prop_map(move |(terms, constraints, user_terms, on_existing)| {
+        let term = |(topology_key, (required, weight, when_infeasible)): (&str, (bool, i32, &str))| {
             if required {
-                json!({"topologyKey": topology_key, "mode": "Required"})
+                json!({"topologyKey": topology_key, "mode": "Required", "whenInfeasible": when_infeasible})
             } else {
                 json!({"topologyKey": topology_key, "mode": "Preferred", "weight": weight})
             }
         };
+        let constraint = |(topology_key, (hard, max_skew)): (&str, (bool, i32))| {
+            let when_unsatisfiable = if hard { "DoNotSchedule" } else { "ScheduleAnyway" };
+            json!({"topologyKey": topology_key, "maxSkew": max_skew, "whenUnsatisfiable": when_unsatisfiable})
+        };
         let terms: Vec<Value> = terms.into_iter().map(term).collect();
-        let spec: Spec =
-            serde_json::from_value(json!({"mutate": {"podAntiAffinity": terms, "userTerms": user_terms}})).unwrap();
+        let constraints: Vec<Value> = constraints.into_iter().map(constraint).collect();
+        let spec: Spec = serde_json::from_value(json!({"mutate": {
+            "podAntiAffinity": terms,
+            "topologySpreadConstraints": constraints,
+            "userTerms": user_terms,
+            "onExisting": on_existing
+        }}))
+        .unwrap();
         Policy { name: name.to_owned(), spec }
+    })
+}
+
+/// Constraints of the user's own, one per topology key as the API server demands for each strength.
+pub(crate) fn constraints() -> impl Strategy<Value = Value> {
+    let constraint = (any::<bool>(), 1..4, any::<bool>(), prop::option::of(Just("Honor")));
+    prop::collection::btree_map(topology_key(), constraint, 0..4).prop_map(|constraints| {
+        let one = |(topology_key, (hard, max_skew, own, policy)): (&str, (bool, i32, bool, Option<&str>))| {
+            let mut constraint = json!({
+                "topologyKey": topology_key,
+                "maxSkew": max_skew,
+                "whenUnsatisfiable": if hard { "DoNotSchedule" } else { "ScheduleAnyway" },
+                "labelSelector": {"matchLabels": {"app": if own { "db" } else { "other" }}}
+            });
+            if let Some(policy) = policy {
+                constraint["nodeTaintsPolicy"] = policy.into();
+            }
+            constraint
+        };
+        constraints.into_iter().map(one).collect()
+    })
+}
+
+/// The same object with these constraints in place of its own.
+pub(crate) fn with_constraints(mut object: Value, constraints: Value) -> Value {
+    if let Some(pod) = object.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut) {
+        pod.insert("topologySpreadConstraints".to_owned(), constraints);
+    }
+    object
+}
+
+/// What surrounds a StatefulSet: a few Nodes, and perhaps claims of its pods.
+pub(crate) fn surroundings() -> impl Strategy<Value = Surroundings> {
+    let node = (any::<bool>(), 0..3, 0..2);
+    (prop::collection::vec(node, 0..5), any::<bool>()).prop_map(|(nodes, has_claims)| {
+        let nodes = nodes.into_iter().enumerate().map(|(index, (ssd, zone, rack))| {
+            let name = format!("node-{index}");
+            let labels = json!({
+                "disk": if ssd { "ssd" } else { "hdd" },
+                "kubernetes.io/hostname": name,
+                "topology.kubernetes.io/zone": format!("zone-{zone}"),
+                "example.com/rack": format!("rack-{rack}")
+            });
+            let node: Node = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+            (name, Arc::new(node))
+        });
+        Surroundings { nodes: Arc::new(nodes.collect()), has_claims, ..Surroundings::default() }
     })
 }

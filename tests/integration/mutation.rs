@@ -1,12 +1,12 @@
-//! What mutation promises of every StatefulSet and every policy.
+//! What mutation promises of every StatefulSet, every policy and every cluster.
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use quorate::facts::{Change, Old, StatefulSet, Way};
-use quorate::mutate::{Injected, Injection, patch, plan};
+use quorate::facts::{Change, Old, StatefulSet, Surroundings, Way};
+use quorate::mutate::{Injected, Injection, is_pending, is_same_template, patch, plan};
 use quorate::policy::Policy;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::generate;
 
@@ -23,16 +23,34 @@ fn decodes(object: &Value) -> bool {
     serde_json::from_value::<k8s_openapi::api::apps::v1::StatefulSet>(object.clone()).is_ok()
 }
 
-/// The object as mutation on CREATE leaves it, and how many operations that took.
-fn created(object: &Value, policies: &[Arc<Policy>]) -> (Value, usize) {
-    let facts = facts(object);
-    match plan(&change(&facts, None), policies) {
-        Injection::Inject { new, all } => {
-            let (patch, patched) = patch(&object.to_string(), &new, &all).unwrap();
+/// The object as a change leaves it, and how many operations that took.
+fn mutated(change: &Change<'_>, object: &Value, around: &Surroundings, policies: &[Arc<Policy>]) -> (Value, usize) {
+    match plan(change, around, policies).injection {
+        Injection::Inject { edits, record } => {
+            let (patch, patched) = patch(&object.to_string(), &edits, &record).unwrap();
+            // What is sent makes of the object what was verified.
+            let mut applied = object.clone();
+            json_patch::patch(&mut applied, &patch).unwrap();
+            assert_eq!(applied, patched);
             (patched, patch.0.len())
         }
-        _ => (object.clone(), 0),
+        Injection::Nothing => (object.clone(), 0),
     }
+}
+
+/// The object as mutation on CREATE leaves it.
+fn created(object: &Value, around: &Surroundings, policies: &[Arc<Policy>]) -> (Value, usize) {
+    mutated(&change(&facts(object), None), object, around, policies)
+}
+
+/// The object as mutation leaves it where `old` is stored.
+fn updated(object: &Value, old: &Value, around: &Surroundings, policies: &[Arc<Policy>]) -> (Value, usize) {
+    let (new, before) = (facts(object), facts(old));
+    let template = |object: &Value| object.pointer("/spec/template").unwrap_or(&Value::Null).to_string();
+    let ours = Injected::recorded(&before.metadata);
+    let template_changed = !is_same_template(&template(object), &template(old), &ours);
+    let old = Old { object: &before, spec_changed: true, template_changed };
+    mutated(&change(&new, Some(old)), object, around, policies)
 }
 
 /// The object without what mutation adds: with it gone, everything else must be as it was.
@@ -43,10 +61,11 @@ fn without_injection(mut object: Value) -> Value {
     let Some(record) = record else { return object };
     let injected: Injected = serde_json::from_str(record.as_str().unwrap()).unwrap();
     for (list, terms) in [
-        ("required", serde_json::to_value(injected.required).unwrap()),
-        ("preferred", serde_json::to_value(injected.preferred).unwrap()),
+        ("affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution", json!(injected.required)),
+        ("affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution", json!(injected.preferred)),
+        ("topologySpreadConstraints", json!(injected.topology_spread_constraints)),
     ] {
-        let path = format!("/spec/template/spec/affinity/podAntiAffinity/{list}DuringSchedulingIgnoredDuringExecution");
+        let path = format!("/spec/template/spec/{list}");
         if let Some(list) = object.pointer_mut(&path).and_then(Value::as_array_mut) {
             list.retain(|term| !terms.as_array().unwrap().contains(term));
         }
@@ -55,6 +74,11 @@ fn without_injection(mut object: Value) -> Value {
 }
 
 /// Objects and lists that are empty or null say nothing, like those that are absent.
+fn pruned(mut value: Value) -> Value {
+    prune_empty(&mut value);
+    value
+}
+
 fn prune_empty(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -75,74 +99,164 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// The object with another image: a change of the template that is the user's own.
+fn with_another_image(mut object: Value) -> Value {
+    if let Some(template) = object.pointer_mut("/spec/template").filter(|template| template.is_object()) {
+        template["metadata"] = json!({"labels": {"app": "db", "release": "2"}});
+    }
+    object
+}
+
+/// Two constraints on one topology key, of which kubectl would lose one (L61).
+fn has_doubles(object: &Value) -> bool {
+    let list = object.pointer("/spec/template/spec/topologySpreadConstraints").and_then(Value::as_array);
+    let mut keys: Vec<_> = list.into_iter().flatten().map(|each| each["topologyKey"].as_str()).collect();
+    let all = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.len() < all
+}
+
+prop_compose! {
+    /// A StatefulSet with constraints of its user's, or with those it has.
+    fn statefulset()(object in generate::statefulset(), constraints in prop::option::of(generate::constraints())) -> Value {
+        match constraints {
+            Some(constraints) => generate::with_constraints(object, constraints),
+            None => object,
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, max_global_rejects: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// L3, L6: the patch applies (`patch` checks it), and a second mutation is empty, on CREATE and on UPDATE.
+    /// L3, L6: the patch applies (`patch` checks it), and a second mutation is empty, on CREATE and on UPDATE; and nothing is
+    /// pending then.
     #[test]
     fn a_second_mutation_is_empty_l3_l6(
-        object in generate::statefulset(),
+        object in statefulset(),
         one in generate::policy("one"),
         two in generate::policy("two"),
+        around in generate::surroundings(),
     ) {
         prop_assume!(decodes(&object));
         let policies = [Arc::new(one), Arc::new(two)];
-        let (once, operations) = created(&object, &policies);
-        let (twice, again) = created(&once, &policies);
+        let (once, _) = created(&object, &around, &policies);
+        let (twice, again) = created(&once, &around, &policies);
         prop_assert_eq!(again, 0);
         prop_assert_eq!(&twice, &once);
-        let facts = facts(&once);
-        let old = Old { object: &facts, spec_changed: true, template_changed: true };
-        let update = change(&facts, Some(old));
-        if operations > 0 {
-            prop_assert_eq!(plan(&update, &policies), Injection::Nothing);
-        }
+        prop_assert_eq!(updated(&once, &once, &around, &policies).1, 0);
+        let changed = with_another_image(once.clone());
+        let (changed, _) = updated(&changed, &once, &around, &policies);
+        prop_assert_eq!(updated(&changed, &once, &around, &policies).1, 0);
+        let calm = Surroundings::default();
+        prop_assert!(!is_pending(&facts(&changed), &calm, &policies));
     }
 
     /// L7, L66: nothing but what is injected changes: unknown fields and the user's own terms stay where they are.
     #[test]
-    fn nothing_else_changes_l7_l66(object in generate::statefulset(), policy in generate::policy("one")) {
+    fn nothing_else_changes_l7_l66(
+        object in statefulset(), policy in generate::policy("one"), around in generate::surroundings(),
+    ) {
         prop_assume!(decodes(&object));
-        let (patched, _) = created(&object, &[Arc::new(policy)]);
-        let (mut before, mut after) = (object, without_injection(patched));
-        prune_empty(&mut before);
-        prune_empty(&mut after);
-        prop_assert_eq!(after, before);
+        let (patched, _) = created(&object, &around, &[Arc::new(policy)]);
+        prop_assert_eq!(pruned(without_injection(patched)), pruned(object));
     }
 
     /// L26: the same object and policies give the same bytes, whatever the order of the policies.
     #[test]
-    fn bytes_are_deterministic_l26(object in generate::statefulset(), one in generate::policy("one"), two in generate::policy("two")) {
+    fn bytes_are_deterministic_l26(
+        object in statefulset(),
+        one in generate::policy("one"),
+        two in generate::policy("two"),
+        around in generate::surroundings(),
+    ) {
         prop_assume!(decodes(&object));
         let set = |policies| quorate::policy::PolicySet::new(policies).all().to_vec();
-        let forwards = created(&object, &set(vec![one.clone(), two.clone()]));
-        let backwards = created(&object, &set(vec![two, one]));
+        let forwards = created(&object, &around, &set(vec![one.clone(), two.clone()]));
+        let backwards = created(&object, &around, &set(vec![two, one]));
         prop_assert_eq!(forwards.0.to_string(), backwards.0.to_string());
     }
 
-    /// L26, L65: a client that knows nothing of the injection writes the object back without it, and gets the same bytes.
+    /// L26, L65: a client that knows nothing of the injection writes the object back without it, and gets the same bytes, though
+    /// policies and Nodes may be others by now.
     #[test]
-    fn what_an_update_loses_is_put_back_l26_l65(object in generate::statefulset(), policy in generate::policy("one")) {
+    fn what_an_update_loses_is_put_back_l26_l65(
+        object in statefulset(),
+        policy in generate::policy("one"),
+        later in generate::policy("two"),
+        around in generate::surroundings(),
+        then in generate::surroundings(),
+    ) {
         prop_assume!(decodes(&object));
-        let policies = [Arc::new(policy)];
-        let (stored, operations) = created(&object, &policies);
-        prop_assume!(operations > 0);
-        let (old, new) = (facts(&stored), facts(&object));
-        let old = Old { object: &old, spec_changed: true, template_changed: true };
-        let update = change(&new, Some(old));
-        let Injection::Inject { new, all } = plan(&update, &policies) else { panic!("nothing is put back") };
-        let (_, restored) = patch(&object.to_string(), &new, &all).unwrap();
-        prop_assert_eq!(restored, stored);
+        let (stored, _) = created(&object, &around, &[Arc::new(policy)]);
+        let (restored, _) = updated(&object, &stored, &then, &[Arc::new(later)]);
+        prop_assert_eq!(pruned(restored), pruned(stored));
     }
 
-    /// L64: what is injected does not depend on the replica count.
+    /// L61: no constraint comes beside one of the same topology key.
     #[test]
-    fn replicas_change_nothing_l64(replicas in 0_i32..9, policy in generate::policy("one")) {
+    fn constraints_never_come_twice_l61(
+        object in statefulset(), policy in generate::policy("one"), around in generate::surroundings(),
+    ) {
+        prop_assume!(decodes(&object) && !has_doubles(&object));
+        prop_assert!(!has_doubles(&created(&object, &around, &[Arc::new(policy)]).0));
+    }
+
+    /// When the policy changes, ours is replaced by the next change of the template: it leaves no trace, and theirs stays.
+    #[test]
+    fn a_later_policy_replaces_ours_and_nothing_else(
+        object in statefulset(),
+        policy in generate::policy("one"),
+        later in generate::policy("two"),
+        around in generate::surroundings(),
+    ) {
+        prop_assume!(decodes(&object) && object.pointer("/spec/template").is_some_and(Value::is_object));
+        let (stored, _) = created(&object, &around, &[Arc::new(policy)]);
+        let changed = with_another_image(stored.clone());
+        let (replaced, _) = updated(&changed, &stored, &around, &[Arc::new(later)]);
+        prop_assert_eq!(pruned(without_injection(replaced)), pruned(with_another_image(object.clone())));
+        let (gone, _) = updated(&changed, &stored, &around, &[]);
+        prop_assert_eq!(pruned(gone), pruned(with_another_image(object)));
+    }
+
+    /// L63: hard terms come only with a CREATE without claims, unless a policy says `onExisting: Require`.
+    #[test]
+    fn what_exists_gets_soft_terms_only_l63(
+        object in statefulset(), mut policy in generate::policy("one"), mut around in generate::surroundings(),
+    ) {
+        prop_assume!(decodes(&object));
+        policy.spec.mutate.on_existing = quorate::policy::OnExisting::Soften;
+        let policies = [Arc::new(policy)];
+        let hard = |object: &Value| {
+            let ours = Injected::recorded(&facts(object).metadata);
+            ours.required.len() + ours.topology_spread_constraints.iter().filter(|each| each.is_required()).count()
+        };
+        let (changed, _) = updated(&with_another_image(object.clone()), &object, &around, &policies);
+        prop_assert_eq!(hard(&changed), 0);
+        around.has_claims = true;
+        prop_assert_eq!(hard(&created(&object, &around, &policies).0), 0);
+    }
+
+    /// L64: what is injected does not depend on the replica count, nor is it decided anew when the template changes.
+    #[test]
+    fn replicas_change_nothing_l64(
+        replicas in 0_i32..9,
+        policy in generate::policy("one"),
+        around in generate::surroundings(),
+        then in generate::surroundings(),
+    ) {
         let policies = [Arc::new(policy)];
         let mut scaled = generate::complete();
         scaled["spec"]["replicas"] = Value::from(replicas);
-        let (three, _) = created(&generate::complete(), &policies);
-        let (other, _) = created(&scaled, &policies);
+        let calm = Surroundings::default();
+        let (three, _) = created(&generate::complete(), &calm, &policies);
+        let (other, _) = created(&scaled, &calm, &policies);
         prop_assert_eq!(&three["spec"]["template"], &other["spec"]["template"]);
+
+        let (mut stored, _) = created(&generate::complete(), &around, &policies);
+        stored["spec"]["replicas"] = Value::from(replicas);
+        let changed = with_another_image(stored.clone());
+        prop_assert_eq!(updated(&changed, &stored, &then, &policies).1, 0);
     }
 }

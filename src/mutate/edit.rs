@@ -1,0 +1,123 @@
+//! What becomes of the lists of a pod template: which elements stay, which go, and where new ones come.
+
+use crate::facts::{PodAffinityTerm, PodTemplate, TopologySpreadConstraint, WeightedPodAffinityTerm};
+
+use super::Injected;
+
+/// One element of a list as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item<T> {
+    /// The element that has this index now. Indices ascend; elements of which none is named go.
+    Kept(usize),
+    /// A new one.
+    New(T),
+}
+
+/// The lists of a pod template as they shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edits {
+    /// `requiredDuringSchedulingIgnoredDuringExecution` of `podAntiAffinity`.
+    pub required: Vec<Item<PodAffinityTerm>>,
+    /// `preferredDuringSchedulingIgnoredDuringExecution` of `podAntiAffinity`.
+    pub preferred: Vec<Item<WeightedPodAffinityTerm>>,
+    /// `topologySpreadConstraints`.
+    pub topology_spread_constraints: Vec<Item<TopologySpreadConstraint>>,
+}
+
+impl Edits {
+    /// `template` with what is `wanted` of ours and nothing else of ours. What stays keeps its place, what is new comes last.
+    pub(super) fn replace(template: &PodTemplate, ours: &Injected, wanted: &Injected) -> Self {
+        let terms = &template.pod_anti_affinity;
+        Self {
+            required: replace(&terms.required, &ours.required, &wanted.required),
+            preferred: replace(&terms.preferred, &ours.preferred, &wanted.preferred),
+            topology_spread_constraints: replace(
+                &template.topology_spread_constraints,
+                &ours.topology_spread_constraints,
+                &wanted.topology_spread_constraints,
+            ),
+        }
+    }
+
+    /// `template` with `ours` where `old` has it.
+    pub(super) fn restore(template: &PodTemplate, old: &PodTemplate, ours: &Injected) -> Self {
+        let (terms, old_terms) = (&template.pod_anti_affinity, &old.pod_anti_affinity);
+        Self {
+            required: restore(&terms.required, &old_terms.required, &ours.required),
+            preferred: restore(&terms.preferred, &old_terms.preferred, &ours.preferred),
+            topology_spread_constraints: restore(
+                &template.topology_spread_constraints,
+                &old.topology_spread_constraints,
+                &ours.topology_spread_constraints,
+            ),
+        }
+    }
+
+    /// Whether `template` is to stay as it is.
+    pub(super) fn change_nothing(&self, template: &PodTemplate) -> bool {
+        is_same(&self.required, template.pod_anti_affinity.required.len())
+            && is_same(&self.preferred, template.pod_anti_affinity.preferred.len())
+            && is_same(&self.topology_spread_constraints, template.topology_spread_constraints.len())
+    }
+}
+
+/// Which elements of a list are ours. Of equal ones it is the last, as ours are appended.
+pub(super) fn ours_in<T: PartialEq>(list: &[T], ours: &[T]) -> Vec<bool> {
+    let mut marks = vec![false; list.len()];
+    for item in ours {
+        let place = (0..list.len()).rev().find(|&index| !marks[index] && list[index] == *item);
+        if let Some(index) = place {
+            marks[index] = true;
+        }
+    }
+    marks
+}
+
+/// The template without what is ours: the user's own.
+pub(super) fn without(template: &mut PodTemplate, ours: &Injected) {
+    drop_ours(&mut template.pod_anti_affinity.required, &ours.required);
+    drop_ours(&mut template.pod_anti_affinity.preferred, &ours.preferred);
+    drop_ours(&mut template.topology_spread_constraints, &ours.topology_spread_constraints);
+}
+
+/// The list without what is ours.
+pub(super) fn drop_ours<T: PartialEq>(list: &mut Vec<T>, ours: &[T]) {
+    let mut marks = ours_in(list, ours).into_iter();
+    list.retain(|_| marks.next() != Some(true));
+}
+
+fn replace<T: PartialEq + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<Item<T>> {
+    let marks = ours_in(list, ours);
+    let stays = |(item, is_ours): (&T, &bool)| !is_ours || wanted.contains(item);
+    let mut items: Vec<Item<T>> = list
+        .iter()
+        .zip(&marks)
+        .enumerate()
+        .filter(|(_, element)| stays(*element))
+        .map(|(index, _)| Item::Kept(index))
+        .collect();
+    let is_there = |item: &&T| list.iter().zip(&marks).any(|(other, is_ours)| *is_ours && other == *item);
+    items.extend(wanted.iter().filter(|item| !is_there(item)).cloned().map(Item::New));
+    items
+}
+
+fn restore<T: PartialEq + Clone>(list: &[T], old: &[T], ours: &[T]) -> Vec<Item<T>> {
+    let marks = ours_in(list, ours);
+    let is_there = |item: &&T| list.iter().zip(&marks).any(|(other, is_ours)| *is_ours && other == *item);
+    let mut lost: Vec<T> = ours.iter().filter(|item| !is_there(item)).cloned().collect();
+    let mut kept = (0..list.len()).map(Item::Kept);
+    let mut items = Vec::new();
+    for (item, is_ours) in old.iter().zip(ours_in(old, ours)) {
+        match lost.iter().position(|other| is_ours && other == item) {
+            Some(place) => items.push(Item::New(lost.remove(place))),
+            None => items.extend(kept.next()),
+        }
+    }
+    items.extend(kept);
+    items.extend(lost.into_iter().map(Item::New));
+    items
+}
+
+fn is_same<T>(items: &[Item<T>], length: usize) -> bool {
+    items.len() == length && items.iter().all(|item| matches!(item, Item::Kept(_)))
+}
