@@ -59,7 +59,9 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
     };
     let ours = own(old.object);
     if old.template_changed {
-        return replace(object, &ours, Moment::Existing(&ours), around, policies);
+        // Asked a second time about the same request, the object has what is new of ours, too.
+        let here = Injected::recorded(&old.object.metadata).and(Injected::recorded(&object.metadata));
+        return replace(object, &here.present_in(&object.template), Moment::Existing(&ours), around, policies);
     }
     let edits = Edits::restore(&object.template, &old.object.template, &ours);
     let recorded = Injected::recorded(&old.object.metadata);
@@ -114,12 +116,7 @@ fn adopt(object: &StatefulSet, running: &crate::facts::PodTemplate, policies: &[
             || placements.iter().any(|wish| wish.topology_key.as_str() == key)
             || spreadings.iter().any(|wish| wish.topology_key.as_str() == key)
     };
-    let mut ours = Injected::recognised(running, &object.template, &object.selector, is_wanted);
-    let still_there = own(object);
-    ours.required.extend(still_there.required);
-    ours.preferred.extend(still_there.preferred);
-    ours.topology_spread_constraints.extend(still_there.topology_spread_constraints);
-    ours.infeasible = still_there.infeasible;
+    let ours = Injected::recognised(running, &object.template, &object.selector, is_wanted).and(own(object));
     let edits = Edits::restore(&object.template, running, &ours);
     act(object, edits, ours, Vec::new())
 }

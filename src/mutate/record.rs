@@ -39,7 +39,7 @@ impl Injected {
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.required.is_empty() && self.preferred.is_empty() && self.topology_spread_constraints.is_empty()
+        *self == Self::default()
     }
 
     /// The part of it that a pod template has.
@@ -55,6 +55,15 @@ impl Injected {
             ),
             infeasible: self.infeasible.clone(),
         }
+    }
+
+    /// All that is in one or the other.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        add(&mut self.required, other.required);
+        add(&mut self.preferred, other.preferred);
+        add(&mut self.topology_spread_constraints, other.topology_spread_constraints);
+        add(&mut self.infeasible, other.infeasible);
+        self
     }
 
     /// Whether everything in it is in `other` too.
@@ -109,6 +118,14 @@ impl Injected {
 fn present<T: PartialEq + Clone>(ours: &[T], list: &[T]) -> Vec<T> {
     let marks = ours_in(list, ours);
     ours.iter().filter(|item| list.iter().zip(&marks).any(|(other, mark)| *mark && other == *item)).cloned().collect()
+}
+
+fn add<T: PartialEq>(list: &mut Vec<T>, others: Vec<T>) {
+    for other in others {
+        if !list.contains(&other) {
+            list.push(other);
+        }
+    }
 }
 
 fn lost<T: PartialEq + Clone>(was: &[T], is: &[T], looks_ours: impl Fn(&T) -> bool) -> Vec<T> {

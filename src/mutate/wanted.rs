@@ -236,6 +236,13 @@ impl Planner<'_> {
             return true;
         }
         let key = wish.topology_key;
+        let was_infeasible = wish.when_infeasible != WhenInfeasible::Warn
+            && wish.when_infeasible != WhenInfeasible::Require
+            && self.kept().is_some_and(|ours| ours.infeasible.iter().any(|other| other == key));
+        if was_infeasible {
+            self.wanted.injected.infeasible.push(key.to_owned());
+            return false;
+        }
         if !matches!(self.moment, Moment::Fresh) && wish.on_existing == OnExisting::Soften {
             let why = if matches!(self.moment, Moment::Pinned) { "has volumes" } else { "exists already" };
             if !is_soft {
@@ -245,11 +252,6 @@ impl Planner<'_> {
         }
         if wish.when_infeasible == WhenInfeasible::Require {
             return true;
-        }
-        let was_infeasible = self.kept().is_some_and(|ours| ours.infeasible.iter().any(|other| other == key));
-        if was_infeasible && wish.when_infeasible != WhenInfeasible::Warn {
-            self.wanted.injected.infeasible.push(key.to_owned());
-            return false;
         }
         let enough = usize::try_from(wish.domains).unwrap_or(0);
         let Some(few) = too_few(&self.around.nodes, &self.object.template.node_fit, key, enough) else { return true };

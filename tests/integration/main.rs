@@ -8,6 +8,7 @@ mod controlplane;
 mod control_plane;
 mod examples;
 mod generate;
+mod injection;
 mod instances;
 mod mutation;
 mod policy_files;
