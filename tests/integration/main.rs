@@ -5,6 +5,7 @@
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 
+mod admission;
 mod control_plane;
 mod examples;
 mod generate;
