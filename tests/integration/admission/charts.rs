@@ -19,9 +19,7 @@ fn a_chart_that_names_its_service_for_clients_learns_which_field_l71() {
     let refusal = refusal("service-with-cluster-ip");
     let start = refusal.find("10.96.").expect("the address of the Service");
     let address: String = refusal[start..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    assert_snapshot!(refusal.replace(&address, "ADDRESS"), @r#"
-    Error from server (Forbidden): error when creating "tests/fixtures/charts/service-with-cluster-ip.yaml": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "broker" names a Service that is not headless (its clusterIP is ADDRESS); recreate the Service with clusterIP: None, or name a headless one (policy plain)
-    "#);
+    assert_snapshot!(refusal.replace(&address, "ADDRESS"), @r#"Error from server (Forbidden): error when creating "tests/fixtures/charts/service-with-cluster-ip.yaml": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "broker" names a Service that is not headless (its clusterIP is ADDRESS); recreate the Service with clusterIP: None, or name a headless one (policy plain)"#);
 }
 
 #[test]

@@ -44,9 +44,7 @@ fn no_service_name_has_a_message_of_its_own_l70() {
     unnamed["spec"].as_object_mut().unwrap().remove("serviceName");
     let denied = kubectl(&["apply"], &namespace, &unnamed);
     assert!(!denied.success());
-    assert_snapshot!(said(&denied, &namespace), @r#"
-    Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: is absent and must name a headless Service; create a Service with clusterIP: None and name it here (policy plain)
-    "#);
+    assert_snapshot!(said(&denied, &namespace), @r#"Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: is absent and must name a headless Service; create a Service with clusterIP: None and name it here (policy plain)"#);
 }
 
 #[test]
@@ -54,9 +52,7 @@ fn a_missing_service_has_a_message_of_its_own_l70_l72() {
     let namespace = plain().namespace("l70-missing", &[]).unwrap();
     let denied = kubectl(&["apply"], &namespace, &statefulset(3));
     assert!(!denied.success());
-    assert_snapshot!(said(&denied, &namespace), @r#"
-    Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "db" names no Service in namespace "NAMESPACE"; apply the headless Service first, then apply this StatefulSet again (policy plain)
-    "#);
+    assert_snapshot!(said(&denied, &namespace), @r#"Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "db" names no Service in namespace "NAMESPACE"; apply the headless Service first, then apply this StatefulSet again (policy plain)"#);
 }
 
 #[test]
@@ -68,9 +64,7 @@ fn a_service_with_a_cluster_ip_has_a_message_of_its_own_l70() {
     let address = shared().object(&namespace, "service", "db").unwrap()["spec"]["clusterIP"].clone();
     let denied = kubectl(&["apply"], &namespace, &statefulset(3));
     assert!(!denied.success());
-    assert_snapshot!(said(&denied, &namespace).replace(address.as_str().unwrap(), "ADDRESS"), @r#"
-    Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "db" names a Service that is not headless (its clusterIP is ADDRESS); recreate the Service with clusterIP: None, or name a headless one (policy plain)
-    "#);
+    assert_snapshot!(said(&denied, &namespace).replace(address.as_str().unwrap(), "ADDRESS"), @r#"Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "db" names a Service that is not headless (its clusterIP is ADDRESS); recreate the Service with clusterIP: None, or name a headless one (policy plain)"#);
 }
 
 #[test]
@@ -79,9 +73,7 @@ fn a_service_that_selects_other_pods_has_a_message_of_its_own_l70() {
     apply(&namespace, &with(service(), "/spec/selector", json!({"app": "other"})));
     let denied = kubectl(&["apply"], &namespace, &statefulset(3));
     assert!(!denied.success());
-    assert_snapshot!(said(&denied, &namespace), @r#"
-    Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "db" names a Service that selects app=other, but the pods have app=db; make the Service's spec.selector match spec.template.metadata.labels (policy plain)
-    "#);
+    assert_snapshot!(said(&denied, &namespace), @r#"Error from server (Forbidden): error when creating "STDIN": admission webhook "statefulsets.validate.quorate.dev" denied the request: spec.serviceName: "db" names a Service that selects app=other, but the pods have app=db; make the Service's spec.selector match spec.template.metadata.labels (policy plain)"#);
 }
 
 #[test]

@@ -83,9 +83,7 @@ fn terms_select_by_the_selector_and_not_by_other_labels_of_the_template_l60() {
     };
     apply(&namespace, &labelled("1"));
     let before = stored(&namespace);
-    assert_snapshot!(before.pointer(ANTI_AFFINITY).unwrap().to_string(), @r#"
-    {"preferredDuringSchedulingIgnoredDuringExecution":[{"podAffinityTerm":{"labelSelector":{"matchLabels":{"app":"db"}},"topologyKey":"kubernetes.io/hostname"},"weight":100}]}
-    "#);
+    assert_snapshot!(before.pointer(ANTI_AFFINITY).unwrap().to_string(), @r#"{"preferredDuringSchedulingIgnoredDuringExecution":[{"podAffinityTerm":{"labelSelector":{"matchLabels":{"app":"db"}},"topologyKey":"kubernetes.io/hostname"},"weight":100}]}"#);
     // In mid-rollout old and new pods still avoid each other.
     apply(&namespace, &labelled("2"));
     assert_eq!(stored(&namespace).pointer(ANTI_AFFINITY), before.pointer(ANTI_AFFINITY));
@@ -149,7 +147,7 @@ fn nulls_of_charts_are_as_good_as_absent_l66(#[case] words: &[&str], #[case] how
     assert_eq!(preferred("chart-nulls"), [(json!("kubernetes.io/hostname"), json!(100))]);
 }
 
-/// How many ControllerRevisions the StatefulSet of the namespace has.
+/// How many revisions the controller keeps of the namespace's StatefulSet.
 fn revisions(namespace: &str) -> usize {
     let list = shared().kubectl(&["get", "controllerrevisions", "-n", namespace, "-o", "json"]).json().unwrap();
     list["items"].as_array().unwrap().len()

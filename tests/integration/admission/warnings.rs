@@ -12,9 +12,7 @@ fn a_warning_is_a_line_of_kubectl_l5() {
     let namespace = plain().namespace("l5", &[]).unwrap();
     apply(&namespace, &service());
     let warned = apply(&namespace, &statefulset(2));
-    assert_snapshot!(said(&warned, &namespace), @r#"
-    Warning: spec.replicas: 2 is even; set spec.replicas to an odd number, as 2 tolerates no more losses than 1 (policy plain)
-    "#);
+    assert_snapshot!(said(&warned, &namespace), @r#"Warning: spec.replicas: 2 is even; set spec.replicas to an odd number, as 2 tolerates no more losses than 1 (policy plain)"#);
     let quiet = kubectl(&["apply"], &namespace, &statefulset(3));
     assert!(quiet.success() && quiet.stderr.is_empty(), "{quiet}");
 }
