@@ -1,9 +1,8 @@
 //! Clients that dry-run a whole stage before they apply any of it.
 
 use rstest::rstest;
-use serde_json::json;
 
-use super::{PRODUCTION, is_denied, kubectl, service, shipped, statefulset};
+use super::{PRODUCTION, is_denied, kubectl, service, shipped, statefulset, stored_nowhere};
 
 /// L91: Flux and Terraform do so, and stop at the first error.
 #[rstest]
@@ -11,15 +10,7 @@ use super::{PRODUCTION, is_denied, kubectl, service, shipped, statefulset};
 #[case::production(&[PRODUCTION])]
 fn a_stage_that_is_dry_run_before_it_is_applied_goes_through_l91(#[case] labels: &[(&str, &str)]) {
     let namespace = shipped().namespace("l91", labels).unwrap();
-    let storage = json!([{
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }]);
-    let mut set = statefulset(3);
-    set["spec"]["volumeClaimTemplates"] = storage;
-    // Nothing has to run here.
-    set["spec"]["template"]["spec"]["nodeSelector"] = json!({"nowhere": "true"});
-    let stage = [service(), set];
+    let stage = [service(), stored_nowhere(3)];
     for phase in [&["apply", "--dry-run=server"][..], &["apply"]] {
         for object in &stage {
             let output = kubectl(phase, &namespace, object);

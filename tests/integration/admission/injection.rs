@@ -5,7 +5,8 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{
-    apply, govern, is_injected, kubectl, plain, service, settled, shipped, statefulset, stored, succeeds, with,
+    PRODUCTION, apply, govern, is_injected, kubectl, plain, service, settled, shipped, statefulset, stored,
+    stored_nowhere, succeeds, with,
 };
 use crate::controlplane::shared;
 
@@ -18,16 +19,17 @@ const PREFERRED: &str = "/spec/template/spec/affinity/podAntiAffinity/preferredD
 #[case::server_side_apply(&["apply", "--server-side"], "server-side")]
 #[case::replace(&["replace"], "put")]
 fn the_same_manifest_twice_changes_nothing_l26_l65(#[case] words: &[&str], #[case] how: &str) {
-    let namespace = plain().namespace(&format!("l26-{how}"), &[]).unwrap();
+    // Where a hard term is injected on CREATE and only a soft one on UPDATE, so that what is kept shows.
+    let namespace = shipped().namespace(&format!("l26-{how}"), &[PRODUCTION]).unwrap();
     let first = if words == ["replace"] { &["create"][..] } else { words };
-    for object in [service(), statefulset(3)] {
+    for object in [service(), stored_nowhere(3)] {
         let output = kubectl(first, &namespace, &object);
         assert!(output.success(), "{output}");
     }
     let before = stored(&namespace);
     assert!(is_injected(&before), "{before}");
     // The manifest knows nothing of the injection.
-    let output = kubectl(words, &namespace, &statefulset(3));
+    let output = kubectl(words, &namespace, &stored_nowhere(3));
     assert!(output.success(), "{output}");
     let after = stored(&namespace);
     assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"], "{how}");
@@ -92,7 +94,7 @@ fn terms_select_by_the_selector_and_not_by_other_labels_of_the_template_l60() {
 
 #[test]
 fn spread_constraints_stay_as_they_are_l61() {
-    let namespace = shipped().namespace("l61", &[super::PRODUCTION]).unwrap();
+    let namespace = shipped().namespace("l61", &[PRODUCTION]).unwrap();
     apply(&namespace, &service());
     let constraint = |when: &str| {
         json!({
@@ -104,12 +106,7 @@ fn spread_constraints_stay_as_they_are_l61() {
     };
     // The API server takes a topology key twice, but not with the same whenUnsatisfiable.
     let constraints = json!([constraint("ScheduleAnyway"), constraint("DoNotSchedule")]);
-    let mut set = with(statefulset(3), "/spec/template/spec/topologySpreadConstraints", constraints.clone());
-    set["spec"]["volumeClaimTemplates"] = json!([{
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }]);
-    set["spec"]["template"]["spec"]["nodeSelector"] = json!({"nowhere": "true"});
+    let set = with(stored_nowhere(3), "/spec/template/spec/topologySpreadConstraints", constraints.clone());
     apply(&namespace, &set);
     let object = stored(&namespace);
     assert_eq!(object["spec"]["template"]["spec"]["topologySpreadConstraints"], constraints);

@@ -88,7 +88,18 @@ fn statefulset(replicas: i32) -> Value {
     })
 }
 
-/// The same with something at a JSON pointer, whose parent exists.
+/// The same with a volume for each pod, as the shipped production policy wants it; on nodes that don't exist, for tests in
+/// which nothing has to run.
+fn stored_nowhere(replicas: i32) -> Value {
+    let claims = json!([{
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }]);
+    let set = with(statefulset(replicas), "/spec/volumeClaimTemplates", claims);
+    with(set, "/spec/template/spec/nodeSelector", json!({"nowhere": "true"}))
+}
+
+/// An object with something at a JSON pointer, whose parent exists.
 fn with(mut object: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     object.pointer_mut(parent).unwrap()[name] = value;

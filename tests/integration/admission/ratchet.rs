@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{PRODUCTION, apply, govern, is_denied, kubectl, service, shipped, statefulset, stored, succeeds, with};
+use super::{
+    PRODUCTION, apply, govern, is_denied, kubectl, service, shipped, statefulset, stored, stored_nowhere, succeeds,
+    with,
+};
 use crate::controlplane::{shared, wait_for};
 
 /// A namespace with the StatefulSet `db` in it: written before Quorate sees the namespace, but governed now.
@@ -86,11 +89,7 @@ fn zero_replicas_are_admitted_under_the_shipped_policies_l82() {
     for (prefix, labels) in [("l82-baseline", &[][..]), ("l82-production", &[PRODUCTION])] {
         let namespace = shipped().namespace(prefix, labels).unwrap();
         apply(&namespace, &service());
-        let storage = json!([{
-            "metadata": {"name": "data"},
-            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-        }]);
-        apply(&namespace, &with(statefulset(0), "/spec/volumeClaimTemplates", storage));
+        apply(&namespace, &stored_nowhere(0));
         assert_eq!(stored(&namespace)["spec"]["replicas"], 0);
     }
 }
