@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 
 use super::policies;
 use crate::cluster::Objects;
+use crate::policy::{LoadError, syntax_error};
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,21 +27,22 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file or directory can't be read.
-    #[error("can't read {file}")]
+    #[error("{file}: can't be read: {source}")]
     Read {
         /// Its path.
         file: String,
         /// Why.
         source: io::Error,
     },
-    /// It is not YAML, nor JSON.
-    #[error("{file}: {message}")]
-    Syntax {
+    /// A directory holds no file that is read.
+    #[error("{directory}: holds no manifest (*.yaml, *.yml, *.json); directories inside of it are not read, name them")]
+    NoFiles {
         /// Its path.
-        file: String,
-        /// Where and what.
-        message: String,
+        directory: String,
     },
+    /// It is not YAML, nor JSON.
+    #[error("{}{}", .0, .0.excerpt.as_ref().map(|lines| format!("\n{lines}")).unwrap_or_default())]
+    Syntax(LoadError),
     /// A document is no Kubernetes object.
     #[error("{file}:{line}: not a Kubernetes object: {what}")]
     NoObject {
@@ -70,7 +72,11 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
             io::stdin().read_to_string(&mut text).map_err(|source| unreadable(STDIN, source))?;
             manifests.extend(parse(STDIN, &text)?);
         } else {
-            for file in files(path).map_err(|source| unreadable(path.display(), source))? {
+            let files = files(path).map_err(|source| unreadable(path.display(), source))?;
+            if files.is_empty() {
+                return Err(ManifestError::NoFiles { directory: path.display().to_string() });
+            }
+            for file in files {
                 manifests.extend(read_file(&file)?);
             }
         }
@@ -91,7 +97,10 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
-    let text = fs::read_to_string(path).map_err(|source| unreadable(path.display(), source))?;
+    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => unreadable(path.display(), io::Error::other("it is not UTF-8")),
+        _ => unreadable(path.display(), source),
+    })?;
     parse(&path.display().to_string(), &text)
 }
 
@@ -105,8 +114,8 @@ fn unreadable(file: impl Display, source: io::Error) -> ManifestError {
 ///
 /// The text is not YAML, or a document is no Kubernetes object.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
-    let documents: Vec<Spanned<Value>> = serde_saphyr::from_multiple(text)
-        .map_err(|error| ManifestError::Syntax { file: file.to_owned(), message: error.to_string() })?;
+    let documents: Vec<Spanned<Value>> =
+        serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(syntax_error(file, text, &error)))?;
     let mut manifests = Vec::new();
     for document in documents {
         let line = document.defined.line();
