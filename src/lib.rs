@@ -31,6 +31,7 @@
 //! 6. [`admission`] renders the decision as an AdmissionResponse, and [`telemetry`] counts it and logs one line.
 
 pub mod admission;
+pub mod budget;
 pub mod certs;
 pub mod cli;
 pub mod cluster;

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::facts::Requester;
+
 /// What the request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -41,6 +43,10 @@ pub(super) struct Incoming<'a> {
     #[serde(default)]
     pub(super) kind: GroupKind<'a>,
     #[serde(borrow, default)]
+    pub(super) resource: GroupResource<'a>,
+    #[serde(default, deserialize_with = "UserInfo::leniently")]
+    pub(super) user_info: UserInfo,
+    #[serde(borrow, default)]
     pub(super) sub_resource: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub(super) namespace: Cow<'a, str>,
@@ -61,6 +67,41 @@ pub(super) struct GroupKind<'a> {
     pub(super) group: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) kind: Cow<'a, str>,
+}
+
+/// The resource that the request is sent to.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct GroupResource<'a> {
+    #[serde(borrow, default)]
+    pub(super) group: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) resource: Cow<'a, str>,
+}
+
+impl GroupResource<'_> {
+    pub(super) fn is(&self, group: &str, resource: &str) -> bool {
+        self.group == group && self.resource == resource
+    }
+}
+
+/// Who sends the request.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct UserInfo {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    groups: Vec<String>,
+}
+
+impl UserInfo {
+    pub(super) fn requester(&self) -> Requester<'_> {
+        Requester { username: &self.username, groups: &self.groups }
+    }
+
+    /// A user of a shape that was not expected is nobody in particular, who may exempt nothing.
+    fn leniently<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
+    }
 }
 
 /// Why a body could not be decoded, and the uid to answer with, where there is one.
@@ -92,6 +133,8 @@ impl<'a> Incoming<'a> {
             uid: Cow::Owned(uid),
             operation: Operation::Unknown,
             kind: GroupKind::default(),
+            resource: GroupResource::default(),
+            user_info: UserInfo::default(),
             sub_resource: None,
             namespace: Cow::Borrowed(""),
             name: Cow::Borrowed(""),
@@ -99,13 +142,6 @@ impl<'a> Incoming<'a> {
             old_object: None,
             dry_run: false,
         }
-    }
-
-    /// Whether this is about a StatefulSet itself, not about a subresource of it.
-    pub(super) fn is_statefulset(&self) -> bool {
-        self.kind.group == "apps"
-            && self.kind.kind == "StatefulSet"
-            && self.sub_resource.as_deref().unwrap_or_default().is_empty()
     }
 }
 

@@ -1,13 +1,14 @@
 //! From a decoded request to an answer: facts, surroundings, review; live reads before a denial.
 
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 
-use super::decode::{Incoming, Operation, Written};
+use super::Webhook;
+use super::decode::Incoming;
+use super::failure::Failure;
 use super::response::Answer;
-use super::{Failure, Webhook};
+use super::subject::Subject;
 use crate::cluster::Source;
-use crate::facts::{Evidence, Old, Request, StatefulSet, Surroundings};
+use crate::facts::{Change, Evidence, Situation, StatefulSet};
 use crate::mutate::{self, Injection};
 use crate::policy::{OnInternalError, PolicySet};
 use crate::review::{Decision, evaluate};
@@ -27,62 +28,77 @@ impl Judge<'_> {
         incoming: &Incoming<'_>,
         now: Timestamp,
     ) -> Result<Answer, Failure> {
-        let reviewed = matches!(incoming.operation, Operation::Create | Operation::Update) && incoming.is_statefulset();
-        if !reviewed || !self.policies.governs(&incoming.namespace) {
+        if !self.policies.governs(&incoming.namespace) {
             return Ok(Answer::not_reviewed());
         }
-        let written = incoming.object.ok_or_else(|| Failure::Undecodable("there is no object".to_owned()))?;
-        let object = facts(incoming, written)?;
-        let old_object = match (incoming.operation, incoming.old_object) {
-            (Operation::Update, Some(old)) => Some((facts(incoming, old)?, changes(written, old)?)),
-            (Operation::Update, None) => return Err(Failure::Undecodable("an UPDATE without oldObject".to_owned())),
-            _ => None,
-        };
-        let old = old_object.as_ref().map(|(object, (spec_changed, template_changed))| Old {
-            object,
-            spec_changed: *spec_changed,
-            template_changed: *template_changed,
-        });
-        let request = Request { object: &object, old, dry_run: incoming.dry_run };
-        let surroundings = self.source.surroundings(&object);
-        match webhook {
-            Webhook::Validate => self.validate(&request, surroundings, now).await,
-            Webhook::Mutate => self.mutate(&request, surroundings, written).await,
+        match (webhook, Subject::of(incoming)?) {
+            (_, None) => Ok(Answer::not_reviewed()),
+            (Webhook::Validate, Some(subject)) => self.validate(incoming, &subject, now).await,
+            (Webhook::Mutate, Some(subject)) => self.mutate(incoming, &subject).await,
         }
     }
 
-    async fn validate(
+    async fn validate(&self, incoming: &Incoming<'_>, subject: &Subject, now: Timestamp) -> Result<Answer, Failure> {
+        let (statefulsets, to_be_read) = subject.statefulsets(&incoming.namespace, self.source);
+        let unknown = if to_be_read { Evidence::PARENT } else { Evidence::NONE };
+        let decide = |statefulset| self.decide(incoming, subject, statefulset, unknown, now);
+        let decisions = futures::future::join_all(statefulsets.into_iter().map(decide)).await;
+        let mut joined: Option<Decision> = None;
+        for decision in decisions {
+            match decision {
+                Ok(Some(decision)) => {
+                    joined = Some(match joined.take() {
+                        Some(others) => others.join(decision),
+                        None => decision,
+                    });
+                }
+                Ok(None) => {}
+                Err((on_internal_error, failure)) => return Ok(self.fail(on_internal_error, &failure)),
+            }
+        }
+        Ok(joined.map_or_else(Answer::not_reviewed, |decision| self.decided(&decision)))
+    }
+
+    /// The decision about one StatefulSet; none where there is no such StatefulSet any more.
+    async fn decide(
         &self,
-        request: &Request<'_>,
-        (mut surroundings, unknown): (Surroundings, Evidence),
+        incoming: &Incoming<'_>,
+        subject: &Subject,
+        statefulset: StatefulSet,
+        unknown: Evidence,
         now: Timestamp,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Option<Decision>, (OnInternalError, Failure)> {
+        let (surroundings, unknown_too) = self.source.surroundings(&statefulset);
+        let mut situation = Situation { statefulset, surroundings };
+        let mut missing = unknown | unknown_too;
         let mut live = Evidence::NONE;
-        let mut missing = unknown;
         let mut on_internal_error = self.policies.on_internal_error();
         loop {
-            if let Err(error) = self.source.read(missing, request.object, &mut surroundings).await {
-                return Ok(self.fail(on_internal_error, &error.into()));
+            match self.source.read(missing, &mut situation).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => return Err((on_internal_error, error.into())),
             }
             live |= missing;
-            let decision = evaluate(request, &surroundings, self.policies, now);
+            let change = change(incoming, subject, &situation.statefulset);
+            let decision = evaluate(&change, &situation.surroundings, self.policies, now);
             missing = decision.denial_rests_on().without(live);
             if missing == Evidence::NONE {
-                return Ok(self.decided(&decision));
+                return Ok(Some(decision));
             }
             on_internal_error = decision.on_internal_error();
         }
     }
 
-    async fn mutate(
-        &self,
-        request: &Request<'_>,
-        (mut surroundings, unknown): (Surroundings, Evidence),
-        written: &RawValue,
-    ) -> Result<Answer, Failure> {
-        self.source.read(unknown, request.object, &mut surroundings).await?;
-        let policies = self.policies.matching(&request.object.metadata, &surroundings.namespace);
-        let Injection::Inject { new, all } = mutate::plan(request, &policies) else {
+    async fn mutate(&self, incoming: &Incoming<'_>, subject: &Subject) -> Result<Answer, Failure> {
+        let (Subject::StatefulSet { object, .. }, Some(written)) = (subject, incoming.object) else {
+            return Ok(Answer::not_reviewed());
+        };
+        let (surroundings, unknown) = self.source.surroundings(object);
+        let mut situation = Situation { statefulset: (**object).clone(), surroundings };
+        self.source.read(unknown, &mut situation).await?;
+        let policies = self.policies.matching(&object.metadata, &situation.surroundings.namespace);
+        let Injection::Inject { new, all } = mutate::plan(&change(incoming, subject, object), &policies) else {
             return Ok(Answer::left_alone(&policies));
         };
         match mutate::patch(written.get(), &new, &all) {
@@ -90,7 +106,8 @@ impl Judge<'_> {
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());
-                tracing::error!(namespace = %surroundings.namespace.name, name = %request.object.metadata.name, %failure, "nothing is injected");
+                let (namespace, name) = (&object.metadata.namespace, &object.metadata.name);
+                tracing::error!(%namespace, %name, %failure, "nothing is injected");
                 Ok(Answer::left_alone(&policies))
             }
         }
@@ -98,7 +115,8 @@ impl Judge<'_> {
 
     fn decided(&self, decision: &Decision) -> Answer {
         for violation in &decision.violations {
-            self.metrics.violation(violation.rule.name(), violation.action.name());
+            let action = if violation.exempt { "Exempt" } else { violation.action.name() };
+            self.metrics.violation(violation.rule.name(), action);
         }
         Answer::decided(decision)
     }
@@ -111,19 +129,12 @@ impl Judge<'_> {
     }
 }
 
-/// The facts of an object; in the namespace of the request, where it names none itself.
-fn facts(incoming: &Incoming<'_>, object: &RawValue) -> Result<StatefulSet, Failure> {
-    let mut facts: StatefulSet =
-        serde_json::from_str(object.get()).map_err(|error| Failure::Undecodable(error.to_string()))?;
-    if facts.metadata.namespace.is_empty() {
-        facts.metadata.namespace = incoming.namespace.clone().into_owned();
+fn change<'a>(incoming: &'a Incoming<'_>, subject: &'a Subject, object: &'a StatefulSet) -> Change<'a> {
+    Change {
+        way: subject.way(),
+        object,
+        old: subject.old(),
+        dry_run: incoming.dry_run,
+        requester: Some(incoming.user_info.requester()),
     }
-    Ok(facts)
-}
-
-/// Whether the spec changes, and whether the pod template does.
-fn changes(object: &RawValue, old: &RawValue) -> Result<(bool, bool), Failure> {
-    let decode = |written| Written::decode(written).map_err(|error| Failure::Undecodable(error.to_string()));
-    let (object, old) = (decode(object)?, decode(old)?);
-    Ok((object.spec_differs(&old), object.template_differs(&old)))
 }

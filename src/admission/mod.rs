@@ -7,6 +7,7 @@ mod decode;
 mod failure;
 mod judge;
 mod response;
+mod subject;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

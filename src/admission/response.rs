@@ -136,14 +136,23 @@ impl Denial {
             code: self.code,
             reason: self.reason,
             message: &self.message,
-            details: Details { name: &incoming.name, group: "apps", kind: "statefulsets", causes: &self.causes },
+            details: Details {
+                name: &incoming.name,
+                group: &incoming.resource.group,
+                kind: &incoming.resource.resource,
+                causes: &self.causes,
+            },
         }
     }
 }
 
 impl From<&Violation> for Cause {
     fn from(violation: &Violation) -> Self {
-        Self { reason: "FieldValueNotSupported", message: violation.explanation(), field: violation.finding.field }
+        Self {
+            reason: "FieldValueNotSupported",
+            message: violation.explanation(),
+            field: violation.finding.field.clone(),
+        }
     }
 }
 
@@ -188,8 +197,8 @@ struct Status<'a> {
 #[derive(Serialize)]
 struct Details<'a> {
     name: &'a str,
-    group: &'static str,
-    kind: &'static str,
+    group: &'a str,
+    kind: &'a str,
     causes: &'a [Cause],
 }
 
@@ -197,5 +206,5 @@ struct Details<'a> {
 struct Cause {
     reason: &'static str,
     message: String,
-    field: &'static str,
+    field: String,
 }

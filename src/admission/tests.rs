@@ -188,7 +188,7 @@ async fn what_has_no_uid_is_a_bad_request_l2(#[case] body: &'static str) {
 
 #[rstest]
 #[case::delete("DELETE", "StatefulSet", "apps", "")]
-#[case::scale("UPDATE", "Scale", "autoscaling", "scale")]
+#[case::scale_of_another_kind("UPDATE", "Scale", "autoscaling", "other")]
 #[case::status("UPDATE", "StatefulSet", "apps", "status")]
 #[case::another_kind("CREATE", "Pod", "", "")]
 #[tokio::test]

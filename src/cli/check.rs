@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cluster::Objects;
-use crate::facts::{Labels, Namespace, Request, StatefulSet};
+use crate::facts::{Change, Labels, Namespace, StatefulSet, Way};
 use crate::files::manifests::{self, Manifest};
 use crate::files::policies;
 use crate::mutate::{self, Injection};
@@ -117,9 +117,9 @@ impl Cluster {
             surroundings.namespace = Namespace::bare(&object.metadata.namespace);
             surroundings.namespace.labels.extend(self.namespace_labels.clone());
         }
-        let request = Request { object: &object, old: None, dry_run: false };
+        let change = Change { way: Way::StatefulSet, object: &object, old: None, dry_run: false, requester: None };
         let matching = policies.matching(&object.metadata, &surroundings.namespace);
-        let mutated: Option<StatefulSet> = match mutate::plan(&request, &matching) {
+        let mutated: Option<StatefulSet> = match mutate::plan(&change, &matching) {
             Injection::Inject { new, all } => {
                 let (_, patched) = mutate::patch(&manifest.object.to_string(), &new, &all)
                     .with_context(|| format!("{}: can't be mutated", place()))?;
@@ -127,8 +127,8 @@ impl Cluster {
             }
             _ => None,
         };
-        let request = Request { object: mutated.as_ref().unwrap_or(&object), ..request };
-        let decision = evaluate(&request, &surroundings, policies, Timestamp::now());
+        let change = Change { object: mutated.as_ref().unwrap_or(&object), ..change };
+        let decision = evaluate(&change, &surroundings, policies, Timestamp::now());
         println!("{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name);
         print(&decision);
         Ok(decision.verdict())

@@ -23,6 +23,14 @@ impl<F> Index<F> {
         self.read().get(namespace)?.get(name).cloned()
     }
 
+    /// The facts of every object of a namespace, by name.
+    pub(super) fn all_in(&self, namespace: &str) -> Vec<Arc<F>> {
+        let namespaces = self.read();
+        let mut all: Vec<_> = namespaces.get(namespace).into_iter().flatten().collect();
+        all.sort_by_key(|(name, _)| name.as_str());
+        all.into_iter().map(|(_, facts)| facts.clone()).collect()
+    }
+
     /// Keeps the facts of an object, in place of older ones.
     pub(super) fn insert(&self, namespace: String, name: String, facts: F) {
         self.write().entry(namespace).or_default().insert(name, Arc::new(facts));

@@ -4,22 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::OptionFuture;
-use k8s_openapi::api::core::v1;
+use k8s_openapi::api::{apps, autoscaling, core, policy};
+use kube::api::ListParams;
 use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::index::Index;
 use super::reflector::follow;
-use crate::facts::{Evidence, Namespace, Service, StatefulSet, Surroundings};
+use crate::facts::{Autoscaler, Budget, Evidence, Namespace, Service, Situation, StatefulSet, Surroundings};
 use crate::telemetry::{Health, State};
 
 /// How long all live reads of one request may take together. Half of it would do for a healthy API server; three of it would
 /// not fit into the webhook's `timeoutSeconds`.
 const READ_DEADLINE: Duration = Duration::from_secs(1);
 
+const AUTOSCALERS: &str = "cache-horizontalpodautoscalers";
+const BUDGETS: &str = "cache-poddisruptionbudgets";
 const NAMESPACES: &str = "cache-namespaces";
 const SERVICES: &str = "cache-services";
+const STATEFULSETS: &str = "cache-statefulsets";
 
 /// Why something could not be read from the API server.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +43,17 @@ pub enum ReadError {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    namespaces: Arc<Index<Namespace>>,
-    services: Arc<Index<Service>>,
+    caches: Arc<Caches>,
+}
+
+/// What is kept of a cluster's objects.
+#[derive(Debug, Default)]
+struct Caches {
+    autoscalers: Index<Autoscaler>,
+    budgets: Index<Budget>,
+    namespaces: Index<Namespace>,
+    services: Index<Service>,
+    statefulsets: Index<StatefulSet>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -53,62 +66,117 @@ impl Cluster {
     /// A cluster whose caches are still empty. [`follow`](Self::follow) fills them.
     #[must_use]
     pub fn new(client: Client, health: &Health) -> Self {
-        for part in [NAMESPACES, SERVICES] {
+        for part in [AUTOSCALERS, BUDGETS, NAMESPACES, SERVICES, STATEFULSETS] {
             health.set(part, State::NotReady("not listed yet".to_owned()));
         }
-        Self { client, namespaces: Arc::default(), services: Arc::default() }
+        Self { client, caches: Arc::default() }
     }
 
     /// Keeps the caches in step with the API server, for ever.
     pub async fn follow(self, health: Arc<Health>) {
-        let namespaces =
-            follow::<v1::Namespace, _>(Api::all(self.client.clone()), self.namespaces, NAMESPACES, health.clone());
-        let services = follow::<v1::Service, _>(Api::all(self.client), self.services, SERVICES, health);
-        futures::join!(namespaces, services);
+        let caches = &*self.caches;
+        futures::join!(
+            follow::<autoscaling::v2::HorizontalPodAutoscaler, _>(
+                self.all(),
+                &caches.autoscalers,
+                AUTOSCALERS,
+                &health
+            ),
+            follow::<policy::v1::PodDisruptionBudget, _>(self.all(), &caches.budgets, BUDGETS, &health),
+            follow::<core::v1::Namespace, _>(self.all(), &caches.namespaces, NAMESPACES, &health),
+            follow::<core::v1::Service, _>(self.all(), &caches.services, SERVICES, &health),
+            follow::<apps::v1::StatefulSet, _>(self.all(), &caches.statefulsets, STATEFULSETS, &health),
+        );
+    }
+
+    /// A StatefulSet that the caches know.
+    pub(super) fn statefulset(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSet>> {
+        self.caches.statefulsets.get(namespace, name)
+    }
+
+    /// The StatefulSets of a namespace that the caches know.
+    pub(super) fn statefulsets(&self, namespace: &str) -> Vec<Arc<StatefulSet>> {
+        self.caches.statefulsets.all_in(namespace)
     }
 
     /// What the caches know of a StatefulSet's surroundings, and which kinds of it they don't know.
     pub(super) fn cached(&self, statefulset: &StatefulSet) -> (Surroundings, Evidence) {
         let name = &statefulset.metadata.namespace;
-        let namespace = self.namespaces.get("", name);
+        let caches = &self.caches;
+        let namespace = caches.namespaces.get("", name);
         let unknown = if namespace.is_some() { Evidence::NONE } else { Evidence::NAMESPACE };
-        let service = statefulset.service_name.as_ref().and_then(|service| self.services.get(name, service));
+        let service = statefulset.service_name.as_ref().and_then(|service| caches.services.get(name, service));
         let surroundings = Surroundings {
             namespace: namespace.map_or_else(|| Namespace::bare(name), |namespace| (*namespace).clone()),
             service: service.map(|service| (*service).clone()),
+            autoscalers: owned(caches.autoscalers.all_in(name)),
+            budgets: owned(caches.budgets.all_in(name)),
         };
         (surroundings, unknown)
     }
 
-    /// Reads these kinds of surroundings from the API server, concurrently and under one deadline.
-    pub(super) async fn read(
-        &self,
-        kinds: Evidence,
-        statefulset: &StatefulSet,
-        surroundings: &mut Surroundings,
-    ) -> Result<(), ReadError> {
+    /// Reads what a decision rests on from the API server, concurrently and under one deadline. `false` where the StatefulSet
+    /// itself was asked for and is no more.
+    pub(super) async fn read(&self, kinds: Evidence, situation: &mut Situation) -> Result<bool, ReadError> {
         if kinds == Evidence::NONE {
-            return Ok(());
+            return Ok(true);
         }
-        let name = &statefulset.metadata.namespace;
-        let namespace = kinds
-            .contains(Evidence::NAMESPACE)
-            .then_some(get::<v1::Namespace, Namespace>(Api::all(self.client.clone()), name));
-        let service =
-            statefulset.service_name.as_ref().filter(|_| kinds.contains(Evidence::SERVICE)).map(|service| async move {
-                get::<v1::Service, Service>(Api::namespaced(self.client.clone(), name), service).await
-            });
-        let reads = async { futures::try_join!(flip(namespace), flip(service)) };
-        let (namespace, service) =
-            tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)??;
-        if let Some(namespace) = namespace {
-            surroundings.namespace = namespace.unwrap_or_else(|| Namespace::bare(name));
+        let Situation { statefulset, surroundings } = situation;
+        let namespace = &statefulset.metadata.namespace;
+        // Boxed, as only a denial comes here, and every request would carry its size.
+        let reads = Box::pin(async {
+            let wants = |kind| kinds.contains(kind);
+            let service_name = statefulset.service_name.as_ref().filter(|_| wants(Evidence::SERVICE));
+            futures::try_join!(
+                when(wants(Evidence::NAMESPACE), get::<core::v1::Namespace, _>(self.all(), namespace)),
+                flip(service_name.map(|name| get::<core::v1::Service, _>(self.of(namespace), name))),
+                when(
+                    wants(Evidence::AUTOSCALERS),
+                    list::<autoscaling::v2::HorizontalPodAutoscaler, _>(self.of(namespace))
+                ),
+                when(wants(Evidence::BUDGETS), list::<policy::v1::PodDisruptionBudget, _>(self.of(namespace))),
+                when(
+                    wants(Evidence::PARENT),
+                    get::<apps::v1::StatefulSet, StatefulSet>(self.of(namespace), &statefulset.metadata.name)
+                ),
+            )
+        });
+        let read = tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)?;
+        let (namespace_now, service, autoscalers, budgets, parent) = read?;
+        if let Some(now) = namespace_now {
+            surroundings.namespace = now.unwrap_or_else(|| Namespace::bare(namespace));
         }
         if let Some(service) = service {
             surroundings.service = service;
         }
-        Ok(())
+        if let Some(autoscalers) = autoscalers {
+            surroundings.autoscalers = autoscalers;
+        }
+        if let Some(budgets) = budgets {
+            surroundings.budgets = budgets;
+        }
+        match parent {
+            Some(Some(parent)) => *statefulset = parent,
+            Some(None) => return Ok(false),
+            None => {}
+        }
+        Ok(true)
     }
+
+    fn all<K: kube::Resource<DynamicType: Default>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    fn of<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<DynamicType: Default, Scope = kube::core::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+fn owned<F: Clone>(facts: Vec<Arc<F>>) -> Vec<F> {
+    facts.into_iter().map(Arc::unwrap_or_clone).collect()
 }
 
 /// An object as it is now, or that there is none.
@@ -118,10 +186,28 @@ where
     F: DeserializeOwned,
 {
     let Some(object) = api.get_opt(name).await? else { return Ok(None) };
-    Ok(Some(serde_json::from_value(serde_json::to_value(object)?)?))
+    Ok(Some(facts(&object)?))
+}
+
+/// All objects of a namespace as they are now.
+async fn list<K, F>(api: Api<K>) -> Result<Vec<F>, ReadError>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+    F: DeserializeOwned,
+{
+    let objects = api.list(&ListParams::default()).await?;
+    Ok(objects.items.iter().map(facts).collect::<Result<_, _>>()?)
+}
+
+fn facts<K: Serialize, F: DeserializeOwned>(object: &K) -> serde_json::Result<F> {
+    serde_json::to_value(object).and_then(serde_json::from_value)
 }
 
 /// A read that is only made where it is wanted.
+async fn when<T, E>(wanted: bool, read: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
+    flip(wanted.then_some(read)).await
+}
+
 async fn flip<T, E>(read: Option<impl Future<Output = Result<T, E>>>) -> Result<Option<T>, E> {
     OptionFuture::from(read).await.transpose()
 }

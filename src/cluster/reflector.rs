@@ -1,7 +1,6 @@
 //! Keeps an index in step with the API server.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::runtime::WatchStreamExt;
@@ -15,7 +14,7 @@ use crate::telemetry::{Health, State};
 
 /// Follows the objects of one kind for ever. `part` is what `/readyz?verbose` calls this cache: not ready until the first
 /// list is complete, and degraded while the API server can't be watched.
-pub(super) async fn follow<K, F>(api: Api<K>, index: Arc<Index<F>>, part: &'static str, health: Arc<Health>)
+pub(super) async fn follow<K, F>(api: Api<K>, index: &Index<F>, part: &'static str, health: &Health)
 where
     K: Resource<DynamicType: Default + Clone> + Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
     F: DeserializeOwned,
@@ -36,7 +35,7 @@ where
                 health.set(part, State::Ok);
             }
             Ok(Event::Apply(object)) => {
-                keep(&index, &object, part);
+                keep(index, &object, part);
                 health.set(part, State::Ok);
             }
             Ok(Event::Delete(object)) => {

@@ -1,9 +1,10 @@
 //! Where surroundings come from.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::live::{Cluster, ReadError};
-use crate::facts::{Evidence, Namespace, Service, StatefulSet, Surroundings};
+use crate::facts::{Autoscaler, Budget, Evidence, Namespace, Service, Situation, StatefulSet, Surroundings};
 
 /// Where surroundings come from.
 #[derive(Debug)]
@@ -24,35 +25,80 @@ impl Source {
         }
     }
 
-    /// Brings these kinds of surroundings up to date. A fixed set of objects always is.
+    /// The StatefulSet of this name, as far as is known without a live read.
+    #[must_use]
+    pub fn statefulset(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSet>> {
+        match self {
+            Self::Cluster(cluster) => cluster.statefulset(namespace, name),
+            Self::Objects(objects) => objects.statefulsets.get(&key(namespace, name)).cloned(),
+        }
+    }
+
+    /// The StatefulSets of a namespace, by name, as far as is known without a live read.
+    #[must_use]
+    pub fn statefulsets(&self, namespace: &str) -> Vec<Arc<StatefulSet>> {
+        match self {
+            Self::Cluster(cluster) => cluster.statefulsets(namespace),
+            Self::Objects(objects) => objects
+                .statefulsets
+                .values()
+                .filter(|statefulset| statefulset.metadata.namespace == namespace)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Brings what a decision rests on up to date. A fixed set of objects always is. `false` where the StatefulSet itself was
+    /// asked for and is no more.
     ///
     /// # Errors
     ///
     /// The API server can't be asked, or doesn't answer in time.
-    pub async fn read(
-        &self,
-        kinds: Evidence,
-        statefulset: &StatefulSet,
-        surroundings: &mut Surroundings,
-    ) -> Result<(), ReadError> {
+    pub async fn read(&self, kinds: Evidence, situation: &mut Situation) -> Result<bool, ReadError> {
         match self {
-            Self::Cluster(cluster) => cluster.read(kinds, statefulset, surroundings).await,
-            Self::Objects(_) => Ok(()),
+            Self::Cluster(cluster) => cluster.read(kinds, situation).await,
+            Self::Objects(_) => Ok(true),
         }
     }
 }
 
+type ByName<F> = BTreeMap<(String, String), F>;
+
 /// A fixed set of objects that stands for a cluster: of manifests, or made by a test.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    namespaces: HashMap<String, Namespace>,
-    services: HashMap<(String, String), Service>,
+    autoscalers: ByName<Autoscaler>,
+    budgets: ByName<Budget>,
+    namespaces: BTreeMap<String, Namespace>,
+    services: ByName<Service>,
+    statefulsets: ByName<Arc<StatefulSet>>,
 }
 
 impl Objects {
+    /// Adds a HorizontalPodAutoscaler.
+    pub fn add_autoscaler(&mut self, autoscaler: Autoscaler) {
+        self.autoscalers.insert(key(&autoscaler.namespace, &autoscaler.name), autoscaler);
+    }
+
+    /// Adds a PodDisruptionBudget.
+    pub fn add_budget(&mut self, budget: Budget) {
+        self.budgets.insert(key(&budget.namespace, &budget.name), budget);
+    }
+
     /// Adds a Namespace.
     pub fn add_namespace(&mut self, namespace: Namespace) {
         self.namespaces.insert(namespace.name.clone(), namespace);
+    }
+
+    /// Adds a Service.
+    pub fn add_service(&mut self, service: Service) {
+        self.services.insert(key(&service.namespace, &service.name), service);
+    }
+
+    /// Adds a StatefulSet.
+    pub fn add_statefulset(&mut self, statefulset: StatefulSet) {
+        let metadata = &statefulset.metadata;
+        self.statefulsets.insert(key(&metadata.namespace, &metadata.name), Arc::new(statefulset));
     }
 
     /// Whether the Namespace is among the objects.
@@ -61,19 +107,21 @@ impl Objects {
         self.namespaces.contains_key(name)
     }
 
-    /// Adds a Service.
-    pub fn add_service(&mut self, service: Service) {
-        self.services.insert((service.namespace.clone(), service.name.clone()), service);
-    }
-
     /// What is around a StatefulSet. A Namespace that isn't there is one of which nothing but the name is known.
     #[must_use]
     pub fn around(&self, statefulset: &StatefulSet) -> Surroundings {
         let namespace = &statefulset.metadata.namespace;
         let service = statefulset.service_name.as_ref();
+        let in_namespace = |name: &String| name == namespace;
         Surroundings {
             namespace: self.namespaces.get(namespace).cloned().unwrap_or_else(|| Namespace::bare(namespace)),
-            service: service.and_then(|name| self.services.get(&(namespace.clone(), name.clone()))).cloned(),
+            service: service.and_then(|name| self.services.get(&key(namespace, name))).cloned(),
+            autoscalers: self.autoscalers.values().filter(|each| in_namespace(&each.namespace)).cloned().collect(),
+            budgets: self.budgets.values().filter(|each| in_namespace(&each.namespace)).cloned().collect(),
         }
     }
+}
+
+fn key(namespace: &str, name: &str) -> (String, String) {
+    (namespace.to_owned(), name.to_owned())
 }

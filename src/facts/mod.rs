@@ -4,23 +4,27 @@
 //! the API server would default it to, unknown fields are passed over. The same decoding serves admission, the caches and
 //! manifests in files, so that they can't disagree. This module knows neither policies nor where objects come from.
 
+mod autoscaler;
+mod budget;
+mod change;
 mod lenient;
 mod metadata;
 mod namespace;
-mod request;
 mod selector;
 mod service;
 mod spreading;
 mod statefulset;
 mod surroundings;
 
+pub use autoscaler::Autoscaler;
+pub use budget::{Amount, Budget, Limit, MANAGED_BY};
+pub use change::{Change, Old, Requester, Situation, Way};
 pub use metadata::{Metadata, Owner};
 pub use namespace::Namespace;
-pub use request::{Old, Request};
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use service::Service;
 pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};
-pub use statefulset::{PodTemplate, StatefulSet};
+pub use statefulset::{Container, PodTemplate, RetentionPolicy, StatefulSet, UpdateStrategy};
 pub use surroundings::{Evidence, Surroundings};
 
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! A StatefulSet: the object that all of this is about.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::lenient::labels;
+use super::lenient::{labels, null_as_default};
 use super::{
     LabelSelector, Labels, Metadata, PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint,
     WeightedPodAffinityTerm,
@@ -22,6 +23,39 @@ pub struct StatefulSet {
     pub selector: LabelSelector,
     /// `spec.template`.
     pub template: PodTemplate,
+    /// The names of `spec.volumeClaimTemplates`.
+    pub volume_claim_templates: Vec<String>,
+    /// `spec.persistentVolumeClaimRetentionPolicy`.
+    pub retention_policy: RetentionPolicy,
+    /// `spec.updateStrategy`.
+    pub update_strategy: UpdateStrategy,
+}
+
+/// Whether claims are deleted; they are retained where nothing is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetentionPolicy {
+    /// `whenDeleted: Delete`
+    pub deletes_when_deleted: bool,
+    /// `whenScaled: Delete`
+    pub deletes_when_scaled: bool,
+}
+
+/// How pods are replaced when the template changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpdateStrategy {
+    /// One after the other, from the highest ordinal down to `partition`.
+    RollingUpdate {
+        /// The lowest ordinal that is replaced.
+        partition: i32,
+    },
+    /// Whenever somebody deletes them.
+    OnDelete,
+}
+
+impl Default for UpdateStrategy {
+    fn default() -> Self {
+        Self::RollingUpdate { partition: 0 }
+    }
 }
 
 /// What rules need of a StatefulSet's pod template.
@@ -33,6 +67,21 @@ pub struct PodTemplate {
     pub pod_anti_affinity: PodAntiAffinity,
     /// `spec.topologySpreadConstraints`.
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// `spec.containers`.
+    pub containers: Vec<Container>,
+    /// `spec.terminationGracePeriodSeconds`; 30 where absent, as the API server defaults it.
+    pub termination_grace_period_seconds: i64,
+}
+
+/// What rules need of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Whether it names a port.
+    pub exposes_port: bool,
+    /// Whether it has a readinessProbe.
+    pub has_readiness_probe: bool,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +97,40 @@ struct WireSpec {
     service_name: Option<String>,
     selector: Option<LabelSelector>,
     template: Option<WireTemplate>,
+    volume_claim_templates: Option<Vec<WireClaim>>,
+    persistent_volume_claim_retention_policy: Option<WireRetention>,
+    update_strategy: Option<WireStrategy>,
+}
+
+#[derive(Deserialize)]
+struct WireClaim {
+    metadata: Option<WireName>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireName {
+    #[serde(default, deserialize_with = "null_as_default")]
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireRetention {
+    when_deleted: Option<String>,
+    when_scaled: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireStrategy {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    rolling_update: Option<WireRollingUpdate>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireRollingUpdate {
+    partition: Option<i32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -67,6 +150,17 @@ struct WireTemplateMetadata {
 struct WirePodSpec {
     affinity: Option<WireAffinity>,
     topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
+    containers: Option<Vec<WireContainer>>,
+    termination_grace_period_seconds: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireContainer {
+    #[serde(default, deserialize_with = "null_as_default")]
+    name: String,
+    ports: Option<Vec<IgnoredAny>>,
+    readiness_probe: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,6 +186,14 @@ impl From<Wire> for StatefulSet {
             service_name: spec.service_name.filter(|name| !name.is_empty()),
             selector: spec.selector.unwrap_or_default(),
             template: spec.template.unwrap_or_default().into(),
+            volume_claim_templates: spec
+                .volume_claim_templates
+                .into_iter()
+                .flatten()
+                .map(|claim| claim.metadata.unwrap_or_default().name)
+                .collect(),
+            retention_policy: spec.persistent_volume_claim_retention_policy.unwrap_or_default().into(),
+            update_strategy: spec.update_strategy.unwrap_or_default().into(),
         }
     }
 }
@@ -107,6 +209,34 @@ impl From<WireTemplate> for PodTemplate {
                 preferred: anti_affinity.preferred.unwrap_or_default(),
             },
             topology_spread_constraints: pod.topology_spread_constraints.unwrap_or_default(),
+            containers: pod.containers.into_iter().flatten().map(Container::from).collect(),
+            termination_grace_period_seconds: pod.termination_grace_period_seconds.unwrap_or(30),
+        }
+    }
+}
+
+impl From<WireContainer> for Container {
+    fn from(wire: WireContainer) -> Self {
+        Self {
+            name: wire.name,
+            exposes_port: wire.ports.is_some_and(|ports| !ports.is_empty()),
+            has_readiness_probe: wire.readiness_probe.is_some(),
+        }
+    }
+}
+
+impl From<WireRetention> for RetentionPolicy {
+    fn from(wire: WireRetention) -> Self {
+        let deletes = |word: Option<String>| word.as_deref() == Some("Delete");
+        Self { deletes_when_deleted: deletes(wire.when_deleted), deletes_when_scaled: deletes(wire.when_scaled) }
+    }
+}
+
+impl From<WireStrategy> for UpdateStrategy {
+    fn from(wire: WireStrategy) -> Self {
+        match wire.kind.as_deref() {
+            Some("OnDelete") => Self::OnDelete,
+            _ => Self::RollingUpdate { partition: wire.rolling_update.unwrap_or_default().partition.unwrap_or(0) },
         }
     }
 }

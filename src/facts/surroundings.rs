@@ -2,7 +2,7 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::{Namespace, Service};
+use super::{Autoscaler, Budget, Namespace, Service};
 
 /// The objects around one StatefulSet that rules look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub struct Surroundings {
     pub namespace: Namespace,
     /// The Service that `spec.serviceName` names, where there is one.
     pub service: Option<Service>,
+    /// The autoscalers of its namespace that target it, by name.
+    pub autoscalers: Vec<Autoscaler>,
+    /// The budgets of its namespace, by name.
+    pub budgets: Vec<Budget>,
 }
 
 /// A set of kinds of surrounding objects: what a finding rests on, and so what has to be read live before it denies (L35).
@@ -24,6 +28,12 @@ impl Evidence {
     pub const NAMESPACE: Self = Self(1);
     /// The Service that `spec.serviceName` names.
     pub const SERVICE: Self = Self(2);
+    /// The autoscalers of the namespace.
+    pub const AUTOSCALERS: Self = Self(4);
+    /// The budgets of the namespace.
+    pub const BUDGETS: Self = Self(8);
+    /// The StatefulSet itself, where the request is about something else.
+    pub const PARENT: Self = Self(16);
 
     /// Whether all of `other` is part of this.
     #[must_use]

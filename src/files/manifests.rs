@@ -154,12 +154,12 @@ fn fault(object: &Value) -> Option<String> {
         .map(|field| format!("{field} is missing"))
 }
 
-/// The Namespaces and Services among manifests, as what surrounds their StatefulSets. Objects without a namespace are in
+/// The objects among manifests that rules look at, as what surrounds their StatefulSets. Objects without a namespace are in
 /// `default_namespace`.
 ///
 /// # Errors
 ///
-/// A Namespace or Service can't be decoded.
+/// One of them can't be decoded.
 pub fn surroundings(manifests: &[Manifest], default_namespace: &str) -> Result<Objects, ManifestError> {
     let mut objects = Objects::default();
     for manifest in manifests {
@@ -168,20 +168,26 @@ pub fn surroundings(manifests: &[Manifest], default_namespace: &str) -> Result<O
             line: manifest.line,
             what: error.to_string(),
         };
-        match (manifest.object["apiVersion"].as_str(), manifest.object["kind"].as_str()) {
-            (Some("v1"), Some("Namespace")) => {
-                objects.add_namespace(serde_json::from_value(manifest.object.clone()).map_err(decode_error)?);
-            }
-            (Some("v1"), Some("Service")) => {
-                let mut service: crate::facts::Service =
-                    serde_json::from_value(manifest.object.clone()).map_err(decode_error)?;
-                if service.namespace.is_empty() {
-                    default_namespace.clone_into(&mut service.namespace);
-                }
-                objects.add_service(service);
-            }
-            _ => {}
-        }
+        add(&mut objects, &manifest.object, default_namespace).map_err(decode_error)?;
     }
     Ok(objects)
+}
+
+fn add(objects: &mut Objects, object: &Value, default_namespace: &str) -> serde_json::Result<()> {
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let mut object = object.clone();
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    if object.pointer("/metadata/namespace").is_none_or(Value::is_null) && object["metadata"].is_object() {
+        object["metadata"]["namespace"] = default_namespace.into();
+    }
+    match (group, kind.as_str()) {
+        ("", "Namespace") => objects.add_namespace(serde_json::from_value(object)?),
+        ("", "Service") => objects.add_service(serde_json::from_value(object)?),
+        ("apps", "StatefulSet") => objects.add_statefulset(serde_json::from_value(object)?),
+        ("autoscaling", "HorizontalPodAutoscaler") => objects.add_autoscaler(serde_json::from_value(object)?),
+        ("policy", "PodDisruptionBudget") => objects.add_budget(serde_json::from_value(object)?),
+        _ => {}
+    }
+    Ok(())
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Injected;
-use crate::facts::{PodAffinityTerm, Request, StatefulSet, TopologySpreadConstraint, WeightedPodAffinityTerm};
+use crate::facts::{Change, PodAffinityTerm, StatefulSet, TopologySpreadConstraint, WeightedPodAffinityTerm};
 use crate::policy::{AntiAffinityMode, OnExisting, Placement, Policy, UserTerms, placements};
 
-/// What is to be done to the pod template of a request.
+/// What is to be done to the pod template of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Injection {
     /// Nothing: no policy asks for it, or it is all there.
@@ -24,16 +24,16 @@ pub enum Injection {
 
 /// What these policies, which match the request's object, want done to its pod template.
 #[must_use]
-pub fn plan(request: &Request<'_>, policies: &[Arc<Policy>]) -> Injection {
-    if request.object.metadata.terminating {
+pub fn plan(change: &Change<'_>, policies: &[Arc<Policy>]) -> Injection {
+    if change.object.metadata.terminating {
         return Injection::Nothing;
     }
-    let recorded = request.old.map(|old| Injected::recorded(&old.object.metadata)).unwrap_or_default();
+    let recorded = change.old.map(|old| Injected::recorded(&old.object.metadata)).unwrap_or_default();
     if !recorded.is_empty() {
-        return keep(request, recorded);
+        return keep(change, recorded);
     }
-    let wanted = wanted(request, policies);
-    match request.old {
+    let wanted = wanted(change, policies);
+    match change.old {
         _ if wanted.is_empty() => Injection::Nothing,
         Some(old) if !old.template_changed => Injection::Pending,
         _ => Injection::Inject { new: wanted.clone(), all: wanted },
@@ -41,24 +41,24 @@ pub fn plan(request: &Request<'_>, policies: &[Arc<Policy>]) -> Injection {
 }
 
 /// What the old object carried stays as it is: the same bytes (L26, L65).
-fn keep(request: &Request<'_>, recorded: Injected) -> Injection {
-    let lost = recorded.missing_from(&request.object.template);
-    let still_recorded = Injected::recorded(&request.object.metadata) == recorded;
+fn keep(change: &Change<'_>, recorded: Injected) -> Injection {
+    let lost = recorded.missing_from(&change.object.template);
+    let still_recorded = Injected::recorded(&change.object.metadata) == recorded;
     if lost.is_empty() && still_recorded {
         return Injection::Nothing;
     }
     Injection::Inject { new: lost, all: recorded }
 }
 
-fn wanted(request: &Request<'_>, policies: &[Arc<Policy>]) -> Injected {
-    let object = request.object;
+fn wanted(change: &Change<'_>, policies: &[Arc<Policy>]) -> Injected {
+    let object = change.object;
     let mut wanted = Injected::default();
     // The API server rejects a StatefulSet whose selector is empty, and a term with one would be about every pod.
     if object.selector.is_empty() {
         return wanted;
     }
     for placement in placements(policies) {
-        let mode = mode(request, &placement);
+        let mode = mode(change, &placement);
         if user_strength(object, placement.topology_key.as_str()) >= Some(mode) {
             continue;
         }
@@ -82,8 +82,8 @@ fn wanted(request: &Request<'_>, policies: &[Arc<Policy>]) -> Injected {
 }
 
 /// The mode that is due: a hard term only on CREATE, for volumes pin the pods of what exists already (L63).
-fn mode(request: &Request<'_>, placement: &Placement) -> AntiAffinityMode {
-    match request.old {
+fn mode(change: &Change<'_>, placement: &Placement) -> AntiAffinityMode {
+    match change.old {
         Some(_) if placement.on_existing == OnExisting::Soften => AntiAffinityMode::Preferred,
         _ => placement.mode,
     }

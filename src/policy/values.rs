@@ -101,7 +101,7 @@ impl<'de> Deserialize<'de> for Weight {
 }
 
 /// A date, which ends at 24:00 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndOfDay(Date);
 
 impl EndOfDay {
@@ -112,10 +112,16 @@ impl EndOfDay {
         (date.to_string() == text).then_some(Self(date))
     }
 
+    /// The day of a moment.
+    #[must_use]
+    pub fn of(moment: Timestamp) -> Self {
+        Self(moment.to_zoned(TimeZone::UTC).date())
+    }
+
     /// Whether the day is over.
     #[must_use]
     pub fn is_over(self, now: Timestamp) -> bool {
-        now.to_zoned(TimeZone::UTC).date() > self.0
+        Self::of(now) > self
     }
 }
 

@@ -6,7 +6,17 @@ use std::sync::Arc;
 use super::Violation;
 use crate::facts::Evidence;
 use crate::policy::{OnInternalError, Policy};
-use crate::rules::Action;
+use crate::rules::{Action, Rule};
+
+/// What a violation is about.
+fn thing(violation: &Violation) -> (Rule, &str, &str) {
+    (violation.rule, &violation.finding.field, violation.finding.cause)
+}
+
+/// How much a violation says about it: the first is kept.
+fn rank(violation: &Violation) -> impl Ord {
+    (Reverse(violation.action), Reverse(violation.finding.degree))
+}
 
 /// The warning about an injection that isn't there.
 const PENDING: &str = "pod anti-affinity: pending injection; it comes with the next change of spec.template";
@@ -49,13 +59,20 @@ impl Decision {
     /// Of what several policies say about the same thing the strictest is kept, then what asks for most, then the first
     /// policy by name.
     pub(super) fn new(policies: Vec<Arc<Policy>>, mut violations: Vec<Violation>, pending_injection: bool) -> Self {
-        let thing = |violation: &Violation| (violation.rule, violation.finding.field, violation.finding.cause);
-        violations.sort_by(|left, right| {
-            let rank = |violation: &Violation| (Reverse(violation.action), Reverse(violation.finding.degree));
-            (thing(left), rank(left)).cmp(&(thing(right), rank(right)))
-        });
+        violations.sort_by(|left, right| (thing(left), rank(left)).cmp(&(thing(right), rank(right))));
         violations.dedup_by(|next, kept| thing(next) == thing(kept));
         Self { policies, violations, pending_injection }
+    }
+
+    /// Both decisions: what several StatefulSets have to say about one request.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.violations.extend(other.violations);
+        self.policies.extend(other.policies);
+        self.policies.sort_by(|left, right| left.name.cmp(&right.name));
+        self.policies.dedup_by(|next, kept| next.name == kept.name);
+        self.pending_injection |= other.pending_injection;
+        self
     }
 
     /// The verdict: that of the strictest violation.

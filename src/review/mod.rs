@@ -1,9 +1,12 @@
-//! One decision from an object, the old object, what surrounds it, the policies and the time.
+//! One decision from a change, what surrounds it, the policies and the time.
 //!
-//! Admission, the audit and the command line all decide here, so that they can't disagree. This module knows neither where
-//! facts come from nor how a decision is told.
+//! Admission, the audit and the command line all decide here, so that they can't disagree. Whatever way a request comes, it
+//! is the same StatefulSet before and after, the same rules, and the same ratchet. This module knows neither where facts come
+//! from nor how a decision is told.
 
 mod decision;
+mod exemption;
+mod ownership;
 mod ratchet;
 mod violation;
 
@@ -12,62 +15,155 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use decision::{Decision, Verdict};
+pub use exemption::Exemption;
 pub use violation::Violation;
 
-use crate::facts::{Evidence, Request, Surroundings};
-use crate::mutate::{self, Injection};
-use crate::policy::{Policy, PolicySet};
-use crate::rules::{Action, Subject};
+use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
+use crate::mutate::{self, Injected, Injection};
+use crate::policy::{AntiAffinityMode, OwnedByOperator, Policy, PolicySet, WhenUnsatisfiable, placements};
+use crate::rules::{Action, Provided, Subject};
 
-/// Judges a request.
+/// Judges a change of a StatefulSet, or of something around it.
 ///
 /// Objects that are being deleted and updates of metadata only pass every rule: nothing may become impossible to edit or to
-/// get rid of (L22).
+/// get rid of (L22). Only who may exempt is reviewed always.
 #[must_use]
-pub fn evaluate(request: &Request<'_>, surroundings: &Surroundings, policies: &PolicySet, now: Timestamp) -> Decision {
-    let matching = policies.matching(&request.object.metadata, &surroundings.namespace);
-    let passes = request.object.metadata.terminating || request.old.is_some_and(|old| !old.spec_changed);
-    let mut violations = Vec::new();
-    if !passes {
-        for policy in &matching {
-            violations.extend(judge(request, surroundings, policy, now));
-        }
+pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet, now: Timestamp) -> Decision {
+    let matching = policies.matching(&change.object.metadata, &around.namespace);
+    if change.object.metadata.terminating || cleans_up(change, around) {
+        return Decision::new(matching, Vec::new(), false);
     }
+    let pending = change.way == Way::StatefulSet && mutate::plan(change, &matching) != Injection::Nothing;
+    let mut violations = Vec::new();
+    if !is_about_metadata_only(change) {
+        let court = Court {
+            change,
+            before: change.before(around),
+            after: change.after(around),
+            provided: provided(change, &matching, pending),
+            exemption: Exemption::of(&change.object.metadata),
+            now,
+        };
+        violations = matching.iter().flat_map(|policy| court.judge(policy)).collect();
+        court.exempt(&mut violations, &matching);
+    }
+    violations.extend(exemption::review(change, &matching, now));
     if policies.needs_namespace_labels() {
         for violation in &mut violations {
             violation.finding.rests_on |= Evidence::NAMESPACE;
         }
     }
-    let pending = mutate::plan(request, &matching) != Injection::Nothing;
+    if change.way != Way::StatefulSet {
+        for violation in &mut violations {
+            violation.about = Some(change.object.metadata.name.clone());
+            violation.finding.rests_on |= Evidence::PARENT;
+        }
+    }
     Decision::new(matching, violations, pending)
 }
 
-/// What one policy objects to, with the actions that are due.
-fn judge(request: &Request<'_>, surroundings: &Surroundings, policy: &Arc<Policy>, now: Timestamp) -> Vec<Violation> {
-    let check = |statefulset| policy.spec.validate.check(&Subject { statefulset, surroundings });
-    let before = request.old.map(|old| check(old.object));
-    check(request.object)
-        .into_iter()
-        .map(|(rule, finding)| {
-            let mut action = finding.action;
-            if request.dry_run && finding.absence {
-                action = action.min(Action::Warn);
+/// Whether the request deletes a Service as the last step of something that was decided before (L98).
+fn cleans_up(change: &Change<'_>, around: &Surroundings) -> bool {
+    let deletes = matches!(change.way, Way::Service { new: None, .. });
+    deletes && (around.namespace.terminating || change.requester.is_some_and(|requester| requester.cleans_up()))
+}
+
+fn is_about_metadata_only(change: &Change<'_>) -> bool {
+    change.way == Way::StatefulSet && change.old.is_some_and(|old| !old.spec_changed)
+}
+
+/// What these policies do for the StatefulSet by themselves.
+fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Provided {
+    let owned = ownership::is_operators(change);
+    let active = || {
+        policies.iter().filter(|policy| !owned || policy.spec.selection.owned_by_operator == OwnedByOperator::Enforce)
+    };
+    let softened = !Injected::recorded(&change.object.metadata).preferred.is_empty();
+    let soft_terms = placements(policies).iter().any(|placement| placement.mode == AntiAffinityMode::Preferred);
+    let soft_constraints = policies
+        .iter()
+        .flat_map(|policy| &policy.spec.mutate.topology_spread_constraints)
+        .any(|constraint| constraint.when_unsatisfiable == WhenUnsatisfiable::ScheduleAnyway);
+    Provided {
+        budget: active().any(|policy| policy.spec.pod_disruption_budget.is_some()),
+        soft_spread: softened || soft_terms || soft_constraints,
+        pending_spread: pending,
+    }
+}
+
+/// Where one change is judged.
+struct Court<'a> {
+    change: &'a Change<'a>,
+    before: Option<Situation>,
+    after: Situation,
+    provided: Provided,
+    exemption: Option<Exemption>,
+    now: Timestamp,
+}
+
+impl Court<'_> {
+    /// What one policy objects to, with the actions that are due.
+    fn judge(&self, policy: &Policy) -> Vec<Violation> {
+        let check = |situation: &Situation| {
+            policy.spec.validate.check(&Subject {
+                statefulset: &situation.statefulset,
+                surroundings: &situation.surroundings,
+                way: self.change.way,
+                provided: self.provided,
+            })
+        };
+        let before = self.before.as_ref().map(|situation| (situation, check(situation)));
+        let lenient =
+            policy.spec.selection.owned_by_operator == OwnedByOperator::Warn && ownership::is_operators(self.change);
+        check(&self.after)
+            .into_iter()
+            .map(|(rule, finding)| {
+                let mut action = finding.action;
+                if lenient || (self.change.dry_run && finding.absence) {
+                    action = action.min(Action::Warn);
+                }
+                if let Some((situation, findings)) = &before {
+                    let expired =
+                        self.exemption.as_ref().is_some_and(|exemption| exemption.has_expired(rule, self.now));
+                    let ratchet = ratchet::Ratchet {
+                        grows: self.after.statefulset.replicas > situation.statefulset.replicas,
+                        enforced: ratchet::is_enforced(policy.spec.existing.as_ref(), self.change, self.now) || expired,
+                        before: findings,
+                    };
+                    action = ratchet.ease(action, rule, &finding);
+                }
+                Violation { about: None, rule, policy: policy.name.clone(), action, exempt: false, finding }
+            })
+            .collect()
+    }
+
+    /// Lets pass what the object is exempt from, where every policy that denies it allows that.
+    fn exempt(&self, violations: &mut [Violation], policies: &[Arc<Policy>]) {
+        let Some(exemption) = &self.exemption else { return };
+        for rule in exemption.rules() {
+            let of_rule = || violations.iter().filter(|violation| violation.rule == *rule);
+            let Some(strictest) = of_rule().map(|violation| violation.action).max() else { continue };
+            let objection = policies
+                .iter()
+                .filter(|policy| {
+                    of_rule().any(|violation| violation.action == strictest && violation.policy == policy.name)
+                })
+                .find_map(|policy| exemption.objection(policy, self.now));
+            for violation in violations.iter_mut().filter(|violation| violation.rule == *rule) {
+                match &objection {
+                    None => {
+                        violation.exempt = true;
+                        violation.action = violation.action.min(Action::Audit);
+                    }
+                    Some(why) if violation.action == Action::Deny => {
+                        violation.finding.remedy =
+                            format!("{}; its exemption does not count: {why}", violation.finding.remedy);
+                    }
+                    Some(_) => {}
+                }
             }
-            if let (Some(old), Some(before)) = (request.old, &before) {
-                action = ratchet::ease(
-                    action,
-                    rule,
-                    &finding,
-                    request.object,
-                    old,
-                    before,
-                    policy.spec.existing.as_ref(),
-                    now,
-                );
-            }
-            Violation { rule, policy: policy.name.clone(), action, finding }
-        })
-        .collect()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,52 +1,45 @@
-//! The ratchet: an update is denied only for what it makes worse, by degree (L25, L83).
+//! The ratchet: what was there before is denied only where it gets worse, by degree (L25, L83).
 
 use jiff::Timestamp;
 
-use crate::facts::{Old, StatefulSet};
+use crate::facts::{Change, Way};
 use crate::policy::Existing;
 use crate::rules::{Action, Finding, Rule};
 
 /// Fields that the API server lets nobody change after creation, so that nothing can be asked of an update about them (L8).
 const FIXED_AT_CREATION: &[&str] = &["spec.serviceName", "spec.volumeClaimTemplates"];
 
-/// How a violation stands to what was there before.
-enum Change {
-    Worse,
-    Same,
-    Smaller,
+/// What a violation is compared with.
+pub(super) struct Ratchet<'a> {
+    /// Whether there will be more replicas than before, which is never denied.
+    pub(super) grows: bool,
+    /// Whether an unchanged violation is denied too.
+    pub(super) enforced: bool,
+    /// What the same policy objected to before.
+    pub(super) before: &'a [(Rule, Finding)],
 }
 
-/// The action that is left of `action` for a finding on an update.
-#[expect(clippy::too_many_arguments, reason = "each is one fact of the comparison, and there is one caller")]
-pub(super) fn ease(
-    action: Action,
-    rule: Rule,
-    finding: &Finding,
-    object: &StatefulSet,
-    old: Old<'_>,
-    before: &[(Rule, Finding)],
-    existing: Option<&Existing>,
-    now: Timestamp,
-) -> Action {
-    let was = before
-        .iter()
-        .find(|(other, was)| *other == rule && was.cause == finding.cause && was.field == finding.field)
-        .map(|(_, was)| was.degree);
-    let grows = rule == Rule::Replicas && object.replicas > old.object.replicas;
-    let change = match was {
-        _ if grows => Change::Smaller,
-        None => Change::Worse,
-        Some(degree) if finding.degree > degree => Change::Worse,
-        Some(degree) if finding.degree == degree => Change::Same,
-        Some(_) => Change::Smaller,
-    };
-    let enforced = || {
-        existing.is_some_and(|existing| existing.enforce_after.is_over(now))
-            && !FIXED_AT_CREATION.contains(&finding.field)
-    };
-    match change {
-        Change::Worse => action,
-        Change::Same if enforced() => action,
-        Change::Same | Change::Smaller => action.min(Action::Warn),
+/// Whether a policy's time of grace is over for a change: only those that change the StatefulSet's spec are concerned.
+pub(super) fn is_enforced(existing: Option<&Existing>, change: &Change<'_>, now: Timestamp) -> bool {
+    matches!(change.way, Way::StatefulSet | Way::Scale { .. })
+        && existing.is_some_and(|existing| existing.enforce_after.is_over(now))
+}
+
+impl Ratchet<'_> {
+    /// What is left of the action that a finding would lead to on creation.
+    pub(super) fn ease(&self, action: Action, rule: Rule, finding: &Finding) -> Action {
+        let was = self
+            .before
+            .iter()
+            .find(|(other, was)| *other == rule && was.cause == finding.cause && was.field == finding.field)
+            .map(|(_, was)| was.degree);
+        let can_be_updated = !FIXED_AT_CREATION.contains(&finding.field.as_str());
+        match was {
+            _ if self.grows && rule == Rule::Replicas => action.min(Action::Warn),
+            None => action,
+            Some(degree) if finding.degree > degree => action,
+            Some(degree) if finding.degree == degree && self.enforced && can_be_updated => action,
+            Some(_) => action.min(Action::Warn),
+        }
     }
 }

@@ -4,10 +4,11 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::facts::{Namespace, Old, StatefulSet};
+use crate::facts::{Autoscaler, Namespace, Old, Owner, Requester, Service, StatefulSet};
 use crate::policy::Spec;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
+const DEVELOPER: Requester<'static> = Requester { username: "developer", groups: &[] };
 
 fn statefulset(replicas: i32) -> StatefulSet {
     from_value(json!({
@@ -28,20 +29,20 @@ fn policy(name: &str, spec: Value) -> Policy {
 }
 
 fn surroundings() -> Surroundings {
-    Surroundings { namespace: Namespace::bare("shop"), service: None }
+    Surroundings { namespace: Namespace::bare("shop"), ..Surroundings::default() }
 }
 
-fn create(object: &StatefulSet) -> Request<'_> {
-    Request { object, old: None, dry_run: false }
+fn create(object: &StatefulSet) -> Change<'_> {
+    Change { way: Way::StatefulSet, object, old: None, dry_run: false, requester: Some(DEVELOPER) }
 }
 
-fn update<'a>(object: &'a StatefulSet, old: &'a StatefulSet) -> Request<'a> {
+fn update<'a>(object: &'a StatefulSet, old: &'a StatefulSet) -> Change<'a> {
     let spec_changed = object.replicas != old.replicas || object.template != old.template;
     let template_changed = object.template != old.template;
-    Request { object, old: Some(Old { object: old, spec_changed, template_changed }), dry_run: false }
+    Change { old: Some(Old { object: old, spec_changed, template_changed }), ..create(object) }
 }
 
-fn decide(request: &Request<'_>, policies: Vec<Policy>) -> Decision {
+fn decide(request: &Change<'_>, policies: Vec<Policy>) -> Decision {
     evaluate(request, &surroundings(), &PolicySet::new(policies), NOW.parse().unwrap())
 }
 
@@ -104,11 +105,11 @@ fn a_dry_run_cannot_be_denied_for_what_is_absent_l91() {
     let policies = || vec![policy("strict", json!({"validate": {"headlessService": {"action": "Deny"}}}))];
     let object = statefulset(3);
     assert_eq!(decide(&create(&object), policies()).verdict(), Verdict::Deny);
-    let dry_run = Request { dry_run: true, ..create(&object) };
+    let dry_run = Change { dry_run: true, ..create(&object) };
     assert_eq!(decide(&dry_run, policies()).verdict(), Verdict::Warn);
     let mut nameless = object.clone();
     nameless.service_name = None;
-    let dry_run = Request { dry_run: true, ..create(&nameless) };
+    let dry_run = Change { dry_run: true, ..create(&nameless) };
     assert_eq!(decide(&dry_run, policies()).verdict(), Verdict::Deny);
 }
 
@@ -162,7 +163,7 @@ fn a_policy_matches(#[case] selection: Value, #[case] matches: bool) {
 #[case("quorate-system")]
 fn some_namespaces_are_never_governed_l20(#[case] namespace: &str) {
     let object = statefulset(1);
-    let surroundings = Surroundings { namespace: Namespace::bare(namespace), service: None };
+    let surroundings = Surroundings { namespace: Namespace::bare(namespace), ..Surroundings::default() };
     let policies = PolicySet::new(vec![minimum_of_three()]).without_own_namespace("quorate-system");
     let decision = evaluate(&create(&object), &surroundings, &policies, NOW.parse().unwrap());
     assert_eq!(decision.verdict(), Verdict::Allow);
@@ -179,4 +180,224 @@ fn an_injection_that_is_not_there_is_told_l24_l65() {
     let (old, new) = (statefulset(3), statefulset(5));
     insta::assert_snapshot!(decide(&update(&new, &old), policies()).warnings().join("\n"), @"pod anti-affinity: pending injection; it comes with the next change of spec.template");
     assert!(decide(&create(&new), policies()).pending_injection);
+}
+
+fn autoscaler(min_replicas: i32) -> Autoscaler {
+    Autoscaler {
+        namespace: "shop".to_owned(),
+        name: "db".to_owned(),
+        target: Some("db".to_owned()),
+        min_replicas,
+        max_replicas: 9,
+    }
+}
+
+fn by_way<'a>(way: Way<'a>, object: &'a StatefulSet) -> Change<'a> {
+    Change { way, ..create(object) }
+}
+
+#[rstest]
+#[case::down(3, 2, Verdict::Deny)]
+#[case::down_again(2, 1, Verdict::Deny)]
+#[case::same(2, 2, Verdict::Warn)]
+#[case::up_but_not_enough(1, 2, Verdict::Warn)]
+#[case::up(3, 5, Verdict::Allow)]
+#[case::to_zero(3, 0, Verdict::Allow)]
+#[case::from_zero(0, 1, Verdict::Warn)]
+fn scaling_is_judged_by_degree_l11_l83(#[case] from: i32, #[case] to: i32, #[case] verdict: Verdict) {
+    let object = statefulset(from);
+    assert_eq!(decide(&by_way(Way::Scale { replicas: to }, &object), vec![minimum_of_three()]).verdict(), verdict);
+}
+
+#[test]
+fn a_scale_request_under_an_autoscaler_is_judged_by_its_number_l80() {
+    let object = statefulset(3);
+    let around = Surroundings { autoscalers: vec![autoscaler(1)], ..surroundings() };
+    let policies = PolicySet::new(vec![minimum_of_three()]);
+    let up = evaluate(&by_way(Way::Scale { replicas: 5 }, &object), &around, &policies, NOW.parse().unwrap());
+    assert_eq!(up.verdict(), Verdict::Allow);
+}
+
+#[rstest]
+#[case::too_few(None, 1, Verdict::Deny)]
+#[case::enough(None, 3, Verdict::Allow)]
+#[case::lower_than_before(Some(2), 1, Verdict::Deny)]
+#[case::as_before(Some(1), 1, Verdict::Warn)]
+#[case::better_than_before(Some(1), 2, Verdict::Warn)]
+fn an_autoscaler_is_judged_against_its_target_l80(
+    #[case] old: Option<i32>,
+    #[case] new: i32,
+    #[case] verdict: Verdict,
+) {
+    let object = statefulset(3);
+    let (old, new) = (old.map(autoscaler), autoscaler(new));
+    let around = Surroundings { autoscalers: old.iter().cloned().collect(), ..surroundings() };
+    let change = by_way(Way::Autoscaler { old: old.as_ref(), new: &new }, &object);
+    let decision = evaluate(&change, &around, &PolicySet::new(vec![minimum_of_three()]), NOW.parse().unwrap());
+    assert_eq!(decision.verdict(), verdict);
+}
+
+fn service(spec: &Value) -> Service {
+    from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap()
+}
+
+#[rstest]
+#[case::still_good(Some(json!({"clusterIP": "None", "selector": {"app": "db"}})), Verdict::Allow)]
+#[case::selects_others(Some(json!({"clusterIP": "None", "selector": {"app": "web"}})), Verdict::Deny)]
+#[case::gone(None, Verdict::Warn)]
+fn a_service_is_judged_for_its_statefulsets_l73_l74(#[case] new: Option<Value>, #[case] verdict: Verdict) {
+    let object = statefulset(3);
+    let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
+    let new = new.as_ref().map(service);
+    let around = Surroundings { service: Some(old.clone()), ..surroundings() };
+    let policies =
+        PolicySet::new(vec![policy("headless", json!({"validate": {"headlessService": {"action": "Deny"}}}))]);
+    let change = by_way(Way::Service { old: Some(&old), new: new.as_ref() }, &object);
+    let decision = evaluate(&change, &around, &policies, NOW.parse().unwrap());
+    assert_eq!(decision.verdict(), verdict);
+}
+
+#[test]
+fn the_last_steps_of_a_deletion_pass_l98() {
+    let object = statefulset(3);
+    let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
+    let strict = json!({"validate": {"headlessService": {"action": "Deny", "serviceDelete": "Deny"}}});
+    let policies = PolicySet::new(vec![policy("headless", strict)]);
+    let around = Surroundings { service: Some(old.clone()), ..surroundings() };
+    let change = by_way(Way::Service { old: Some(&old), new: None }, &object);
+    let decide = |change: &Change<'_>, around: &Surroundings| {
+        evaluate(change, around, &policies, NOW.parse().unwrap()).verdict()
+    };
+    assert_eq!(decide(&change, &around), Verdict::Deny);
+    for username in ["namespace-controller", "generic-garbage-collector"] {
+        let username = format!("system:serviceaccount:kube-system:{username}");
+        let change = Change { requester: Some(Requester { username: &username, groups: &[] }), ..change };
+        assert_eq!(decide(&change, &around), Verdict::Allow);
+    }
+    let mut terminating = around.clone();
+    terminating.namespace.terminating = true;
+    assert_eq!(decide(&change, &terminating), Verdict::Allow);
+    let mut going = object.clone();
+    going.metadata.terminating = true;
+    assert_eq!(decide(&Change { object: &going, ..change }, &around), Verdict::Allow);
+}
+
+const OPERATOR: Requester<'static> = Requester { username: "system:serviceaccount:operators:db", groups: &[] };
+
+#[rstest]
+#[case::by_its_operator("db.example.com/v1", OPERATOR, Verdict::Warn)]
+#[case::by_a_person("db.example.com/v1", DEVELOPER, Verdict::Deny)]
+#[case::of_a_built_in_kind("v1", OPERATOR, Verdict::Deny)]
+#[case::of_a_built_in_group("apps/v1", OPERATOR, Verdict::Deny)]
+#[case::of_an_extension_of_kubernetes("leaderworkerset.x-k8s.io/v1", OPERATOR, Verdict::Warn)]
+fn what_an_operator_writes_is_not_denied_l27(
+    #[case] api_version: &str,
+    #[case] requester: Requester<'static>,
+    #[case] verdict: Verdict,
+) {
+    let mut object = statefulset(1);
+    object.metadata.controller =
+        Some(Owner { api_version: api_version.to_owned(), kind: "Some".to_owned(), name: "db".to_owned() });
+    let change = Change { requester: Some(requester), ..create(&object) };
+    assert_eq!(decide(&change, vec![minimum_of_three()]).verdict(), verdict);
+    let mut enforcing = minimum_of_three();
+    enforcing.spec.selection.owned_by_operator = OwnedByOperator::Enforce;
+    assert_eq!(decide(&change, vec![enforcing]).verdict(), Verdict::Deny);
+}
+
+fn exempt(mut object: StatefulSet, rules: &str, reason: Option<&str>, until: Option<&str>) -> StatefulSet {
+    let mut annotate = |key: &str, value: &str| object.metadata.annotations.insert(key.to_owned(), value.to_owned());
+    annotate("quorate.dev/exempt", rules);
+    reason.map(|reason| annotate("quorate.dev/exempt-reason", reason));
+    until.map(|until| annotate("quorate.dev/exempt-until", until));
+    object
+}
+
+fn exempting() -> Policy {
+    let mut policy = minimum_of_three();
+    policy.spec.exemptions =
+        from_value(json!({"requireReason": true, "maxDays": 90, "groups": ["platform-admins"], "users": ["gitops"]}))
+            .unwrap();
+    policy
+}
+
+#[rstest]
+#[case::counts("replicas", Some("why"), Some("2026-12-31"), Verdict::Allow)]
+#[case::last_day("replicas", Some("why"), Some("2026-11-23"), Verdict::Allow)]
+#[case::over("replicas", Some("why"), Some("2026-11-22"), Verdict::Deny)]
+#[case::last_of_ninety_days("replicas", Some("why"), Some("2027-02-21"), Verdict::Allow)]
+#[case::too_long("replicas", Some("why"), Some("2027-02-22"), Verdict::Deny)]
+#[case::no_date("replicas", Some("why"), None, Verdict::Deny)]
+#[case::no_reason("replicas", None, Some("2026-12-31"), Verdict::Deny)]
+#[case::not_a_date("replicas", Some("why"), Some("soon"), Verdict::Deny)]
+#[case::another_rule("spread", Some("why"), Some("2026-12-31"), Verdict::Deny)]
+#[case::unknown_rule("replicas,replcas", Some("why"), Some("2026-12-31"), Verdict::Deny)]
+#[case::several("headlessService, replicas", Some("why"), Some("2026-12-31"), Verdict::Allow)]
+fn an_exemption_counts(
+    #[case] rules: &str,
+    #[case] reason: Option<&str>,
+    #[case] until: Option<&str>,
+    #[case] verdict: Verdict,
+) {
+    let object = exempt(statefulset(1), rules, reason, until);
+    let admin = [String::from("platform-admins")];
+    let requester = Some(Requester { username: "ada", groups: &admin });
+    let change = Change { requester, ..create(&object) };
+    assert_eq!(decide(&change, vec![exempting()]).verdict(), verdict);
+    assert_eq!(
+        decide(
+            &change,
+            vec![exempting(), policy("none", json!({"validate": {"replicas": {"action": "Deny", "minimum": 2}}}))]
+        )
+        .verdict(),
+        Verdict::Deny
+    );
+}
+
+#[test]
+fn who_may_exempt_is_reviewed_when_one_is_added_or_extended() {
+    let plain = statefulset(1);
+    let short = exempt(statefulset(1), "replicas", Some("why"), Some("2026-12-01"));
+    let long = exempt(statefulset(1), "replicas", Some("why"), Some("2026-12-31"));
+    let more = exempt(statefulset(1), "replicas,spread", Some("why"), Some("2026-12-01"));
+    let gitops = Requester { username: "gitops", groups: &[] };
+    let verdict = |old: &StatefulSet, new: &StatefulSet, requester| {
+        let change = Change { requester: Some(requester), ..update(new, old) };
+        decide(&change, vec![exempting()]).verdict()
+    };
+    for (old, new) in [(&plain, &short), (&short, &long), (&short, &more)] {
+        assert_eq!(verdict(old, new, DEVELOPER), Verdict::Deny);
+        assert_eq!(verdict(old, new, gitops), Verdict::Allow);
+    }
+    for (old, new) in [(&short, &plain), (&long, &short), (&more, &short), (&short, &short)] {
+        assert_eq!(verdict(old, new, DEVELOPER), Verdict::Allow);
+    }
+    let change = Change { requester: Some(DEVELOPER), ..update(&short, &plain) };
+    insta::assert_snapshot!(decide(&change, vec![exempting()]).denial(), @r#"metadata.annotations[quorate.dev/exempt]: user "developer" may not add, change or extend an exemption; ask group platform-admins or user gitops (policy three)"#);
+}
+
+#[test]
+fn an_exemption_holds_by_every_way_until_its_day() {
+    let object = exempt(statefulset(3), "replicas", Some("why"), Some("2026-12-01"));
+    let low = autoscaler(1);
+    for way in [Way::Scale { replicas: 1 }, Way::Autoscaler { old: None, new: &low }] {
+        let change = by_way(way, &object);
+        assert_eq!(decide(&change, vec![exempting()]).verdict(), Verdict::Allow);
+        let later = "2026-12-02T00:00:00Z".parse().unwrap();
+        let decision = evaluate(&change, &surroundings(), &PolicySet::new(vec![exempting()]), later);
+        assert_eq!(decision.verdict(), Verdict::Deny);
+    }
+}
+
+#[test]
+fn what_an_expired_exemption_covered_is_not_ratcheted() {
+    let old = exempt(statefulset(1), "replicas", Some("why"), Some("2026-11-01"));
+    let mut new = old.clone();
+    new.template.labels.insert("changed".to_owned(), "yes".to_owned());
+    assert_eq!(decide(&update(&new, &old), vec![exempting()]).verdict(), Verdict::Deny);
+    new.replicas = 2;
+    assert_eq!(decide(&update(&new, &old), vec![exempting()]).verdict(), Verdict::Warn);
+    let mut labelled = old.clone();
+    labelled.metadata.labels.insert("changed".to_owned(), "yes".to_owned());
+    assert_eq!(decide(&update(&labelled, &old), vec![exempting()]).verdict(), Verdict::Allow);
 }

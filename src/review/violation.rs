@@ -7,12 +7,16 @@ use crate::rules::{Action, Finding, Rule};
 /// One violation of one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
+    /// The StatefulSet that it is about, where the request is about something else.
+    pub about: Option<String>,
     /// The rule.
     pub rule: Rule,
     /// The policy's name.
     pub policy: String,
     /// What is done about it, after ratchet and dry run.
     pub action: Action,
+    /// Whether an exemption covers it.
+    pub exempt: bool,
     /// What the rule found.
     pub finding: Finding,
 }
@@ -27,6 +31,9 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.about {
+            write!(formatter, "StatefulSet {name}: ")?;
+        }
         write!(formatter, "{}: {} (policy {})", self.finding.field, self.explanation(), self.policy)
     }
 }

@@ -36,7 +36,7 @@
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
-use crate::facts::{Evidence, Labels, Service};
+use crate::facts::{Evidence, Labels, Service, Way};
 
 /// Settings of the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,6 +69,22 @@ const FIELD: &str = "spec.serviceName";
 
 impl Check for Settings {
     fn check(&self, subject: &Subject<'_>) -> Vec<Finding> {
+        let mut findings = self.causes(subject);
+        // What happens to the Service afterwards has an action of its own (L73, L74).
+        let action = match subject.way {
+            Way::Service { new: None, .. } => Some(self.service_delete.unwrap_or(Action::Warn)),
+            Way::Service { .. } => Some(self.service_update.unwrap_or(self.action)),
+            _ => None,
+        };
+        for finding in &mut findings {
+            finding.action = action.unwrap_or(finding.action);
+        }
+        findings
+    }
+}
+
+impl Settings {
+    fn causes(&self, subject: &Subject<'_>) -> Vec<Finding> {
         let statefulset = subject.statefulset;
         let namespace = &subject.surroundings.namespace.name;
         let Some(name) = &statefulset.service_name else {
@@ -116,9 +132,7 @@ impl Check for Settings {
         }
         findings
     }
-}
 
-impl Settings {
     fn finding(
         &self,
         cause: &'static str,
@@ -128,15 +142,10 @@ impl Settings {
         remedy: String,
     ) -> Finding {
         Finding {
-            cause,
-            action: action.unwrap_or(self.action),
-            field: FIELD,
-            observed,
             required,
             remedy,
-            degree: 1,
             rests_on: Evidence::SERVICE,
-            absence: false,
+            ..Finding::new(cause, action.unwrap_or(self.action), FIELD, observed)
         }
     }
 }
@@ -168,6 +177,7 @@ mod tests {
 
     use super::*;
     use crate::facts::{Namespace, StatefulSet, Surroundings};
+    use crate::rules::Provided;
 
     fn service(spec: &Value) -> Service {
         from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap()
@@ -194,9 +204,14 @@ mod tests {
             "spec": {"serviceName": name, "template": {"metadata": {"labels": {"app": "db"}}}}
         }))
         .unwrap();
-        let surroundings = Surroundings { namespace: Namespace::bare("shop"), service };
+        let surroundings = Surroundings { namespace: Namespace::bare("shop"), service, ..Surroundings::default() };
         let settings: Settings = from_value(json!({"action": "Deny", "missing": "Warn"})).unwrap();
-        let findings = settings.check(&Subject { statefulset: &statefulset, surroundings: &surroundings });
+        let findings = settings.check(&Subject {
+            statefulset: &statefulset,
+            surroundings: &surroundings,
+            way: Way::StatefulSet,
+            provided: Provided::default(),
+        });
         assert_eq!(findings.iter().map(|finding| finding.cause).collect::<Vec<_>>(), expected);
         for finding in findings {
             let expected = if finding.cause == "missing" { Action::Warn } else { Action::Deny };

@@ -5,19 +5,25 @@
 //! To add a rule: write that file, and name it once in [`rules!`](self) below. Rules know nothing of policies, operations or
 //! what was there before; `review` does.
 
-mod accepted;
 mod action;
+#[cfg(test)]
+mod cases;
 mod count;
 pub mod headless_service;
+pub mod persistent_storage;
+pub mod pod_disruption_budget;
+pub mod readiness_probe;
 pub mod replicas;
+pub mod spread;
+pub mod termination_grace_period;
+pub mod update_strategy;
 
 use serde::Deserialize;
 
-pub use accepted::{ActionOnly, TerminationGracePeriod};
 pub use action::Action;
 pub(crate) use count::{count, some_count};
 
-use crate::facts::{Evidence, StatefulSet, Surroundings};
+use crate::facts::{Evidence, StatefulSet, Surroundings, Way};
 
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +32,21 @@ pub struct Subject<'a> {
     pub statefulset: &'a StatefulSet,
     /// What is around it.
     pub surroundings: &'a Surroundings,
+    /// By which way the request came.
+    pub way: Way<'a>,
+    /// What the policies that match do by themselves.
+    pub provided: Provided,
+}
+
+/// What the policies that match an object do for it by themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Provided {
+    /// They give it a budget.
+    pub budget: bool,
+    /// They spread its pods softly, so that this is enough.
+    pub soft_spread: bool,
+    /// They spread its pods, but that is yet to be injected.
+    pub pending_spread: bool,
 }
 
 /// The settings of a rule, which check a subject.
@@ -43,7 +64,7 @@ pub struct Finding {
     /// What the settings say is to be done about this cause.
     pub action: Action,
     /// Path of the field that is wrong.
-    pub field: &'static str,
+    pub field: String,
     /// What the field is.
     pub observed: String,
     /// How that falls short of what is required.
@@ -58,22 +79,47 @@ pub struct Finding {
     pub absence: bool,
 }
 
+impl Finding {
+    /// A finding about a field of the object itself, of degree 1.
+    fn new(cause: &'static str, action: Action, field: &str, observed: impl Into<String>) -> Self {
+        Self {
+            cause,
+            action,
+            field: field.to_owned(),
+            observed: observed.into(),
+            required: String::new(),
+            remedy: String::new(),
+            degree: 1,
+            rests_on: Evidence::NONE,
+            absence: false,
+        }
+    }
+}
+
 macro_rules! rules {
     ($($module:ident: $rule:ident = $name:literal,)*) => {
         /// The rules by name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Rule {
             $(#[doc = concat!("`", $name, "`: see [`", stringify!($module), "`].")] $rule,)*
+            /// Not a rule of a policy file: the review of an exemption itself.
+            Exemption,
         }
 
         impl Rule {
-            /// Every rule, in the order of their names in messages.
+            /// Every rule of a policy file, in the order of messages.
             pub const ALL: &[Self] = &[$(Self::$rule,)*];
+
+            /// The rule of this name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$rule),)* _ => None }
+            }
 
             /// The name that policy files and messages use.
             #[must_use]
             pub fn name(self) -> &'static str {
-                match self { $(Self::$rule => $name,)* }
+                match self { $(Self::$rule => $name,)* Self::Exemption => "exemption" }
             }
         }
 
@@ -82,18 +128,6 @@ macro_rules! rules {
         #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
         pub struct Validate {
             $(#[doc = concat!("Settings of `", $name, "`.")] pub $module: Option<$module::Settings>,)*
-            /// Accepted, not checked yet.
-            pub persistent_storage: Option<ActionOnly>,
-            /// Accepted, not checked yet.
-            pub readiness_probe: Option<ActionOnly>,
-            /// Accepted, not checked yet.
-            pub update_strategy: Option<ActionOnly>,
-            /// Accepted, not checked yet.
-            pub termination_grace_period: Option<TerminationGracePeriod>,
-            /// Accepted, not checked yet.
-            pub pod_disruption_budget: Option<ActionOnly>,
-            /// Accepted, not checked yet.
-            pub spread: Option<ActionOnly>,
         }
 
         impl Validate {
@@ -101,7 +135,7 @@ macro_rules! rules {
             #[must_use]
             pub fn check(&self, subject: &Subject<'_>) -> Vec<(Rule, Finding)> {
                 let mut findings = Vec::new();
-                $(if let Some(settings) = &self.$module {
+                $(if let Some(settings) = self.$module.as_ref().filter(|_| Rule::$rule.is_about(subject.way)) {
                     findings.extend(settings.check(subject).into_iter().map(|finding| (Rule::$rule, finding)));
                 })*
                 findings.retain(|(_, finding)| finding.action != Action::Off);
@@ -111,7 +145,26 @@ macro_rules! rules {
     };
 }
 
+impl Rule {
+    /// Whether a request that comes by this way bears on the rule.
+    #[must_use]
+    pub fn is_about(self, way: Way<'_>) -> bool {
+        match way {
+            Way::StatefulSet => true,
+            Way::Scale { .. } | Way::Autoscaler { .. } => self == Self::Replicas,
+            Way::Service { .. } => self == Self::HeadlessService,
+            Way::Budget { .. } => self == Self::PodDisruptionBudget,
+        }
+    }
+}
+
 rules! {
     headless_service: HeadlessService = "headlessService",
     replicas: Replicas = "replicas",
+    persistent_storage: PersistentStorage = "persistentStorage",
+    readiness_probe: ReadinessProbe = "readinessProbe",
+    update_strategy: UpdateStrategy = "updateStrategy",
+    termination_grace_period: TerminationGracePeriod = "terminationGracePeriod",
+    pod_disruption_budget: PodDisruptionBudget = "podDisruptionBudget",
+    spread: Spread = "spread",
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quorate::facts::{Namespace, Service, StatefulSet, Surroundings};
-use quorate::rules::{Rule, Subject, Validate};
+use quorate::facts::{Budget, Namespace, Service, StatefulSet, Surroundings, Way};
+use quorate::rules::{Provided, Rule, Subject, Validate};
 use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
@@ -24,13 +24,25 @@ fn findings(files: &[PathBuf]) -> Vec<(&'static str, &'static str)> {
     let statefulset: StatefulSet = from_value(of_kind("StatefulSet").expect("a StatefulSet")).unwrap();
     let service = of_kind("Service").map(|service| from_value::<Service>(service).unwrap());
     let service = service.filter(|service| Some(&service.name) == statefulset.service_name.as_ref());
-    let surroundings = Surroundings { namespace: Namespace::bare("shop"), service };
+    let budgets = objects.iter().filter(|object| object["kind"] == "PodDisruptionBudget").cloned();
+    let budgets: Vec<Budget> = budgets.map(|budget| from_value(budget).unwrap()).collect();
+    // A budget follows by policy, unless the example is about budgets.
+    let provided = Provided { budget: budgets.is_empty(), ..Provided::default() };
+    let surroundings = Surroundings { namespace: Namespace::bare("shop"), service, budgets, ..Surroundings::default() };
     let validate: Validate = from_value(json!({
         "headlessService": {"action": "Deny"},
         "replicas": {"action": "Deny", "minimum": 3, "even": "Deny", "allowZero": false},
+        "persistentStorage": {"action": "Deny"},
+        "readinessProbe": {"action": "Deny"},
+        "updateStrategy": {"action": "Deny"},
+        "terminationGracePeriod": {"action": "Deny", "minimumSeconds": 10},
+        "podDisruptionBudget": {"action": "Deny"},
+        // The other examples leave it to the policy to spread their pods.
+        "spread": {"action": if files[0].components().any(|part| part.as_os_str() == "spread") { "Deny" } else { "Off" }},
     }))
     .unwrap();
-    let findings = validate.check(&Subject { statefulset: &statefulset, surroundings: &surroundings });
+    let subject = Subject { statefulset: &statefulset, surroundings: &surroundings, way: Way::StatefulSet, provided };
+    let findings = validate.check(&subject);
     findings.into_iter().map(|(rule, finding)| (rule.name(), finding.cause)).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use quorate::facts::{Old, Request, StatefulSet};
+use quorate::facts::{Change, Old, StatefulSet, Way};
 use quorate::mutate::{Injected, Injection, patch, plan};
 use quorate::policy::Policy;
 use serde_json::Value;
@@ -14,6 +14,10 @@ fn facts(object: &Value) -> StatefulSet {
     serde_json::from_value(object.clone()).unwrap()
 }
 
+fn change<'a>(object: &'a StatefulSet, old: Option<Old<'a>>) -> Change<'a> {
+    Change { way: Way::StatefulSet, object, old, dry_run: false, requester: None }
+}
+
 /// Whether the object decodes as a StatefulSet: if not, nothing can be promised about a patch but that none is sent.
 fn decodes(object: &Value) -> bool {
     serde_json::from_value::<k8s_openapi::api::apps::v1::StatefulSet>(object.clone()).is_ok()
@@ -22,8 +26,7 @@ fn decodes(object: &Value) -> bool {
 /// The object as mutation on CREATE leaves it, and how many operations that took.
 fn created(object: &Value, policies: &[Arc<Policy>]) -> (Value, usize) {
     let facts = facts(object);
-    let request = Request { object: &facts, old: None, dry_run: false };
-    match plan(&request, policies) {
+    match plan(&change(&facts, None), policies) {
         Injection::Inject { new, all } => {
             let (patch, patched) = patch(&object.to_string(), &new, &all).unwrap();
             (patched, patch.0.len())
@@ -90,7 +93,7 @@ proptest! {
         prop_assert_eq!(&twice, &once);
         let facts = facts(&once);
         let old = Old { object: &facts, spec_changed: true, template_changed: true };
-        let update = Request { object: &facts, old: Some(old), dry_run: false };
+        let update = change(&facts, Some(old));
         if operations > 0 {
             prop_assert_eq!(plan(&update, &policies), Injection::Nothing);
         }
@@ -126,7 +129,7 @@ proptest! {
         prop_assume!(operations > 0);
         let (old, new) = (facts(&stored), facts(&object));
         let old = Old { object: &old, spec_changed: true, template_changed: true };
-        let update = Request { object: &new, old: Some(old), dry_run: false };
+        let update = change(&new, Some(old));
         let Injection::Inject { new, all } = plan(&update, &policies) else { panic!("nothing is put back") };
         let (_, restored) = patch(&object.to_string(), &new, &all).unwrap();
         prop_assert_eq!(restored, stored);

@@ -1,0 +1,194 @@
+//! What a request is about: a StatefulSet itself, or something on which StatefulSets depend.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::decode::{Incoming, Operation, Written};
+use super::failure::Failure;
+use crate::budget::{Coverage, coverage};
+use crate::cluster::Source;
+use crate::facts::{Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Way};
+
+/// What a request is about, as facts.
+pub(super) enum Subject {
+    StatefulSet { object: Box<StatefulSet>, old: Option<Box<StatefulSet>>, spec_changed: bool, template_changed: bool },
+    Scale { name: String, replicas: i32 },
+    Service { old: Option<Service>, new: Option<Service> },
+    Autoscaler { old: Option<Autoscaler>, new: Autoscaler },
+    Budget { old: Option<Budget>, new: Budget },
+}
+
+impl Subject {
+    /// What the request is about; `None` where Quorate has no say in it.
+    pub(super) fn of(incoming: &Incoming<'_>) -> Result<Option<Self>, Failure> {
+        let subresource = incoming.sub_resource.as_deref().unwrap_or_default();
+        let kind = (&*incoming.kind.group, &*incoming.kind.kind, subresource);
+        let writes = matches!(incoming.operation, Operation::Create | Operation::Update);
+        Ok(match kind {
+            ("apps", "StatefulSet", "") if writes => Some(Self::statefulset(incoming)?),
+            ("autoscaling", "Scale", "scale") if writes && incoming.resource.is("apps", "statefulsets") => {
+                Some(Self::scale(incoming)?)
+            }
+            ("", "Service", "") if incoming.operation == Operation::Delete => {
+                Some(Self::Service { old: Some(decode_in(incoming, old(incoming)?)?), new: None })
+            }
+            ("", "Service", "") if writes => {
+                Some(Self::Service { old: decode_old(incoming)?, new: Some(decode_in(incoming, object(incoming)?)?) })
+            }
+            ("autoscaling", "HorizontalPodAutoscaler", "") if writes => {
+                Some(Self::Autoscaler { old: decode_old(incoming)?, new: decode_in(incoming, object(incoming)?)? })
+            }
+            ("policy", "PodDisruptionBudget", "") if writes => {
+                Some(Self::Budget { old: decode_old(incoming)?, new: decode_in(incoming, object(incoming)?)? })
+            }
+            _ => None,
+        })
+    }
+
+    fn statefulset(incoming: &Incoming<'_>) -> Result<Self, Failure> {
+        let written = object(incoming)?;
+        let (mut spec_changed, mut template_changed) = (true, true);
+        let mut old_object = None;
+        if incoming.operation == Operation::Update {
+            let was = old(incoming)?;
+            let (new, before) = (Written::decode(written), Written::decode(was));
+            let (new, before) = (new.map_err(undecodable)?, before.map_err(undecodable)?);
+            (spec_changed, template_changed) = (new.spec_differs(&before), new.template_differs(&before));
+            old_object = Some(Box::new(decode_in(incoming, was)?));
+        }
+        let object = Box::new(decode_in(incoming, written)?);
+        Ok(Self::StatefulSet { object, old: old_object, spec_changed, template_changed })
+    }
+
+    fn scale(incoming: &Incoming<'_>) -> Result<Self, Failure> {
+        let scale: Scale = decode(object(incoming)?)?;
+        // Scaling to 0 arrives with an empty spec: absent replicas are 0 here, and 1 in a StatefulSet (L11).
+        let replicas = scale.spec.unwrap_or_default().replicas.unwrap_or(0);
+        Ok(Self::Scale { name: incoming.name.clone().into_owned(), replicas })
+    }
+
+    /// By which way the request bears on StatefulSets.
+    pub(super) fn way(&self) -> Way<'_> {
+        match self {
+            Self::StatefulSet { .. } => Way::StatefulSet,
+            Self::Scale { replicas, .. } => Way::Scale { replicas: *replicas },
+            Self::Service { old, new } => Way::Service { old: old.as_ref(), new: new.as_ref() },
+            Self::Autoscaler { old, new } => Way::Autoscaler { old: old.as_ref(), new },
+            Self::Budget { old, new } => Way::Budget { old: old.as_ref(), new },
+        }
+    }
+
+    /// The old StatefulSet, where the request updates one.
+    pub(super) fn old(&self) -> Option<Old<'_>> {
+        match self {
+            Self::StatefulSet { old: Some(old), spec_changed, template_changed, .. } => {
+                Some(Old { object: old, spec_changed: *spec_changed, template_changed: *template_changed })
+            }
+            _ => None,
+        }
+    }
+
+    /// The StatefulSets that the request bears on, as far as is known, and whether they are all to be read live first.
+    pub(super) fn statefulsets(&self, namespace: &str, source: &Source) -> (Vec<StatefulSet>, bool) {
+        let those = |depends: &dyn Fn(&StatefulSet) -> bool| {
+            let all = source.statefulsets(namespace);
+            (all.into_iter().filter(|each| depends(each)).map(Arc::unwrap_or_clone).collect(), false)
+        };
+        match self {
+            Self::StatefulSet { object, .. } => (vec![(**object).clone()], false),
+            Self::Scale { name, .. } => match source.statefulset(namespace, name) {
+                Some(statefulset) => (vec![Arc::unwrap_or_clone(statefulset)], false),
+                None => (vec![named(namespace, name)], true),
+            },
+            Self::Service { old, new } => {
+                let name = new.as_ref().or(old.as_ref()).map(|service| service.name.as_str());
+                those(&|statefulset| statefulset.service_name.as_deref() == name)
+            }
+            Self::Autoscaler { new, .. } => those(&|statefulset| new.targets(statefulset)),
+            Self::Budget { new, .. } => those(&|statefulset| {
+                coverage(new.selector.as_ref(), &statefulset.template.labels) != Coverage::Disjoint
+            }),
+        }
+    }
+}
+
+/// A StatefulSet of which nothing is known but its name.
+fn named(namespace: &str, name: &str) -> StatefulSet {
+    let metadata = Metadata { namespace: namespace.to_owned(), name: name.to_owned(), ..Metadata::default() };
+    StatefulSet { metadata, ..StatefulSet::default() }
+}
+
+#[derive(Deserialize)]
+struct Scale {
+    spec: Option<ScaleSpec>,
+}
+
+#[derive(Default, Deserialize)]
+struct ScaleSpec {
+    replicas: Option<i32>,
+}
+
+/// Facts that know which namespace they are of.
+trait Namespaced {
+    fn namespace(&mut self) -> &mut String;
+}
+
+impl Namespaced for StatefulSet {
+    fn namespace(&mut self) -> &mut String {
+        &mut self.metadata.namespace
+    }
+}
+
+impl Namespaced for Service {
+    fn namespace(&mut self) -> &mut String {
+        &mut self.namespace
+    }
+}
+
+impl Namespaced for Autoscaler {
+    fn namespace(&mut self) -> &mut String {
+        &mut self.namespace
+    }
+}
+
+impl Namespaced for Budget {
+    fn namespace(&mut self) -> &mut String {
+        &mut self.namespace
+    }
+}
+
+/// The facts of an object; in the namespace of the request, where it names none itself.
+fn decode_in<F: Namespaced + DeserializeOwned>(incoming: &Incoming<'_>, written: &RawValue) -> Result<F, Failure> {
+    let mut facts: F = decode(written)?;
+    if facts.namespace().is_empty() {
+        *facts.namespace() = incoming.namespace.clone().into_owned();
+    }
+    Ok(facts)
+}
+
+fn decode_old<F: Namespaced + DeserializeOwned>(incoming: &Incoming<'_>) -> Result<Option<F>, Failure> {
+    match incoming.operation {
+        Operation::Update => decode_in(incoming, old(incoming)?).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn decode<F: DeserializeOwned>(written: &RawValue) -> Result<F, Failure> {
+    serde_json::from_str(written.get()).map_err(undecodable)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn undecodable(error: serde_json::Error) -> Failure {
+    Failure::Undecodable(error.to_string())
+}
+
+fn object<'a>(incoming: &Incoming<'a>) -> Result<&'a RawValue, Failure> {
+    incoming.object.ok_or_else(|| Failure::Undecodable("there is no object".to_owned()))
+}
+
+fn old<'a>(incoming: &Incoming<'a>) -> Result<&'a RawValue, Failure> {
+    incoming.old_object.ok_or_else(|| Failure::Undecodable("there is no oldObject".to_owned()))
+}

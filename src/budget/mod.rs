@@ -1,0 +1,5 @@
+//! Which pods a PodDisruptionBudget is about, and how many of them it lets go.
+
+mod coverage;
+
+pub use coverage::{Coverage, coverage};

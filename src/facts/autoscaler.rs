@@ -1,0 +1,69 @@
+//! A HorizontalPodAutoscaler: what really decides on replicas.
+
+use serde::Deserialize;
+
+use super::{Metadata, StatefulSet};
+
+/// What rules need of a HorizontalPodAutoscaler.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Wire")]
+pub struct Autoscaler {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The StatefulSet that it scales; `None` where it scales something else.
+    pub target: Option<String>,
+    /// `spec.minReplicas`; 1 where absent.
+    pub min_replicas: i32,
+    /// `spec.maxReplicas`.
+    pub max_replicas: i32,
+}
+
+impl Autoscaler {
+    /// Whether it scales this StatefulSet.
+    #[must_use]
+    pub fn targets(&self, statefulset: &StatefulSet) -> bool {
+        self.namespace == statefulset.metadata.namespace && self.target.as_ref() == Some(&statefulset.metadata.name)
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    metadata: Metadata,
+    spec: Option<WireSpec>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireSpec {
+    scale_target_ref: Option<WireTarget>,
+    min_replicas: Option<i32>,
+    max_replicas: Option<i32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireTarget {
+    api_version: Option<String>,
+    kind: Option<String>,
+    name: Option<String>,
+}
+
+impl From<Wire> for Autoscaler {
+    fn from(Wire { metadata, spec }: Wire) -> Self {
+        let spec = spec.unwrap_or_default();
+        let is_statefulset = |target: &WireTarget| {
+            let group =
+                target.api_version.as_deref().and_then(|version| version.split_once('/')).map(|(group, _)| group);
+            target.kind.as_deref() == Some("StatefulSet") && group == Some("apps")
+        };
+        Self {
+            namespace: metadata.namespace,
+            name: metadata.name,
+            target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name),
+            min_replicas: spec.min_replicas.unwrap_or(1),
+            max_replicas: spec.max_replicas.unwrap_or(1),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A request that bears on a StatefulSet, as facts.
+//!
+//! Every way in leads here: the StatefulSet itself is written, it is scaled, or something around it changes. What it is like
+//! before and after is then the same two [`Situation`]s for all of them.
+
+use super::{Autoscaler, Budget, Service, StatefulSet, Surroundings};
+
+/// A StatefulSet and what is around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Situation {
+    /// The StatefulSet.
+    pub statefulset: StatefulSet,
+    /// What is around it.
+    pub surroundings: Surroundings,
+}
+
+/// By which way a request bears on a StatefulSet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// It is created or updated.
+    StatefulSet,
+    /// Its `scale` subresource is updated: by `kubectl scale`, by an autoscaler.
+    Scale {
+        /// The replicas that are asked for.
+        replicas: i32,
+    },
+    /// The Service that it names is created, updated, or (with `new` absent) deleted.
+    Service {
+        /// As it was.
+        old: Option<&'a Service>,
+        /// As it shall be.
+        new: Option<&'a Service>,
+    },
+    /// An autoscaler that targets it is created or updated.
+    Autoscaler {
+        /// As it was.
+        old: Option<&'a Autoscaler>,
+        /// As it shall be.
+        new: &'a Autoscaler,
+    },
+    /// A budget in its namespace is created or updated.
+    Budget {
+        /// As it was.
+        old: Option<&'a Budget>,
+        /// As it shall be.
+        new: &'a Budget,
+    },
+}
+
+/// A request that bears on a StatefulSet.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// By which way.
+    pub way: Way<'a>,
+    /// The StatefulSet as it shall be; where the request is not about it, as it is.
+    pub object: &'a StatefulSet,
+    /// The StatefulSet as it was, where the request updates it.
+    pub old: Option<Old<'a>>,
+    /// Whether nothing will be stored. A dry run can't see its siblings (L91).
+    pub dry_run: bool,
+    /// Who asks; `None` where nobody does, as in an audit or over files.
+    pub requester: Option<Requester<'a>>,
+}
+
+/// A StatefulSet before an update of it, and what the update changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Old<'a> {
+    /// The StatefulSet.
+    pub object: &'a StatefulSet,
+    /// Whether `spec` changes; where it doesn't, the update is about metadata only.
+    pub spec_changed: bool,
+    /// Whether `spec.template` changes, so that a rollout follows anyway.
+    pub template_changed: bool,
+}
+
+/// Who sends a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Requester<'a> {
+    /// The user's name.
+    pub username: &'a str,
+    /// The user's groups.
+    pub groups: &'a [String],
+}
+
+impl Requester<'_> {
+    /// Whether this is a ServiceAccount: a program in the cluster rather than a person.
+    #[must_use]
+    pub fn is_service_account(&self) -> bool {
+        self.username.starts_with("system:serviceaccount:")
+    }
+
+    /// Whether this is the namespace controller or the garbage collector, which finish what was decided before (L98).
+    #[must_use]
+    pub fn cleans_up(&self) -> bool {
+        let controllers = ["namespace-controller", "generic-garbage-collector"];
+        self.username.strip_prefix("system:serviceaccount:kube-system:").is_some_and(|name| controllers.contains(&name))
+    }
+}
+
+impl Change<'_> {
+    /// The StatefulSet and its surroundings once the request is granted, where `around` is what surrounds it now.
+    #[must_use]
+    pub fn after(&self, around: &Surroundings) -> Situation {
+        let mut statefulset = self.object.clone();
+        let mut surroundings = around.clone();
+        match self.way {
+            Way::StatefulSet => {}
+            Way::Scale { replicas } => {
+                statefulset.replicas = replicas;
+                // Under an autoscaler, a scale request is judged by the number it asks for.
+                surroundings.autoscalers.clear();
+            }
+            Way::Service { new, .. } => surroundings.service = new.cloned(),
+            Way::Autoscaler { new, .. } => put(&mut surroundings.autoscalers, new),
+            Way::Budget { new, .. } => put(&mut surroundings.budgets, new),
+        }
+        surroundings.autoscalers.retain(|autoscaler| autoscaler.targets(&statefulset));
+        Situation { statefulset, surroundings }
+    }
+
+    /// The StatefulSet and its surroundings as they are; `None` where the request creates the StatefulSet.
+    #[must_use]
+    pub fn before(&self, around: &Surroundings) -> Option<Situation> {
+        let statefulset = match (self.way, self.old) {
+            (Way::StatefulSet, None) => return None,
+            (Way::StatefulSet, Some(old)) => old.object.clone(),
+            _ => self.object.clone(),
+        };
+        let mut surroundings = around.clone();
+        match self.way {
+            Way::StatefulSet => {}
+            Way::Scale { .. } => surroundings.autoscalers.clear(),
+            Way::Service { old, .. } => surroundings.service = old.cloned(),
+            Way::Autoscaler { old, new } => take(&mut surroundings.autoscalers, old, new),
+            Way::Budget { old, new } => take(&mut surroundings.budgets, old, new),
+        }
+        surroundings.autoscalers.retain(|autoscaler| autoscaler.targets(&statefulset));
+        Some(Situation { statefulset, surroundings })
+    }
+}
+
+/// What has a name among its kind in a namespace.
+trait Named: Clone {
+    fn name(&self) -> &str;
+}
+
+impl Named for Autoscaler {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for Budget {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Puts an object in the place of the one of its name.
+fn put<T: Named>(all: &mut Vec<T>, new: &T) {
+    all.retain(|each| each.name() != new.name());
+    all.push(new.clone());
+}
+
+/// Puts the old object, or none, in the place of the one of its name.
+fn take<T: Named>(all: &mut Vec<T>, old: Option<&T>, new: &T) {
+    all.retain(|each| each.name() != new.name());
+    all.extend(old.cloned());
+}

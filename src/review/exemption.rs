@@ -1,0 +1,164 @@
+//! Exemptions: which rules a StatefulSet's annotations exempt it from, until when, and who may say so.
+
+use std::sync::Arc;
+
+use jiff::{Timestamp, ToSpan};
+
+use super::Violation;
+use crate::facts::{Change, Evidence, Metadata, Requester, Way};
+use crate::policy::{EndOfDay, Exemptions, Policy};
+use crate::rules::{Action, Finding, Rule};
+
+const RULES: &str = "quorate.dev/exempt";
+const REASON: &str = "quorate.dev/exempt-reason";
+const UNTIL: &str = "quorate.dev/exempt-until";
+
+/// What a StatefulSet's annotations say of exemptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exemption {
+    rules: Vec<Rule>,
+    unknown: Vec<String>,
+    reason: Option<String>,
+    until: Option<Result<EndOfDay, String>>,
+}
+
+impl Exemption {
+    /// The exemption that an object claims, if any.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Option<Self> {
+        let text = |key| metadata.annotations.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+        let mut exemption = Self {
+            reason: text(REASON).map(str::to_owned),
+            until: text(UNTIL).map(|date| EndOfDay::parse(date).ok_or_else(|| date.to_owned())),
+            ..Self::default()
+        };
+        for name in text(RULES)?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match Rule::named(name) {
+                Some(rule) => exemption.rules.push(rule),
+                None => exemption.unknown.push(name.to_owned()),
+            }
+        }
+        Some(exemption)
+    }
+
+    /// The rules it is about.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether it is about the rule, and its day is over.
+    #[must_use]
+    pub fn has_expired(&self, rule: Rule, now: Timestamp) -> bool {
+        self.rules.contains(&rule) && matches!(&self.until, Some(Ok(until)) if until.is_over(now))
+    }
+
+    /// Why a policy doesn't let it count; `None` where it does.
+    pub(super) fn objection(&self, policy: &Policy, now: Timestamp) -> Option<String> {
+        let Some(exemptions) = &policy.spec.exemptions else {
+            return Some(format!("policy {} allows none", policy.name));
+        };
+        if exemptions.require_reason && self.reason.is_none() {
+            return Some(format!("policy {} requires {REASON}", policy.name));
+        }
+        match &self.until {
+            Some(Err(text)) => Some(format!("{UNTIL} is {text:?}, which is not a date such as 2027-01-31")),
+            Some(Ok(until)) if until.is_over(now) => Some(format!("it ended with {until}")),
+            Some(Ok(until)) => latest(exemptions, now)
+                .filter(|latest| until > latest)
+                .map(|latest| format!("policy {} allows none beyond {latest}", policy.name)),
+            None if exemptions.max_days.is_some() => Some(format!("policy {} requires {UNTIL}", policy.name)),
+            None => None,
+        }
+    }
+
+    /// Whether it exempts from more than another one, for longer, or for another reason.
+    fn exceeds(&self, other: &Self) -> bool {
+        let longer = match (&self.until, &other.until) {
+            (None, Some(_)) | (Some(Err(_)), _) | (Some(Ok(_)), Some(Err(_))) => true,
+            (None | Some(Ok(_)), None) => false,
+            (Some(Ok(until)), Some(Ok(was))) => until > was,
+        };
+        longer
+            || self.reason != other.reason
+            || !self.unknown.is_empty()
+            || self.rules.iter().any(|rule| !other.rules.contains(rule))
+    }
+}
+
+/// The last day that an exemption may name.
+fn latest(exemptions: &Exemptions, now: Timestamp) -> Option<EndOfDay> {
+    let days = i64::from(exemptions.max_days?.get());
+    now.checked_add((days * 24).hours()).ok().map(EndOfDay::of)
+}
+
+/// What is wrong with an exemption that a request adds, changes or extends. What was there before is not reviewed again, and
+/// taking one away never is.
+pub(super) fn review(change: &Change<'_>, policies: &[Arc<Policy>], now: Timestamp) -> Vec<Violation> {
+    let (Way::StatefulSet, Some(exemption)) = (change.way, Exemption::of(&change.object.metadata)) else {
+        return Vec::new();
+    };
+    let before = change.old.and_then(|old| Exemption::of(&old.object.metadata));
+    if before.as_ref().is_some_and(|before| !exemption.exceeds(before)) {
+        return Vec::new();
+    }
+    policies.iter().filter_map(|policy| exemption.denial(policy, change.requester, now)).collect()
+}
+
+impl Exemption {
+    fn denial(&self, policy: &Policy, requester: Option<Requester<'_>>, now: Timestamp) -> Option<Violation> {
+        let (action, observed, required, remedy) = if let Some(unknown) = self.unknown.first() {
+            let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+            (Action::Deny, format!("{unknown:?}"), "is no rule".to_owned(), format!("name one of {}", names.join(", ")))
+        } else if let Some(denied) = unauthorised(policy, requester) {
+            denied
+        } else {
+            let why = self.objection(policy, now)?;
+            let remedy = "correct it, or meet the rules it names".to_owned();
+            (Action::Warn, "the exemption".to_owned(), format!("does not count: {why}"), remedy)
+        };
+        Some(Violation {
+            about: None,
+            rule: Rule::Exemption,
+            policy: policy.name.clone(),
+            action,
+            exempt: false,
+            finding: Finding {
+                cause: "exemption",
+                action,
+                field: format!("metadata.annotations[{RULES}]"),
+                observed,
+                required,
+                remedy,
+                degree: 1,
+                rests_on: Evidence::NONE,
+                absence: false,
+            },
+        })
+    }
+}
+
+/// What is to be said to a requester who may not exempt under this policy.
+fn unauthorised(policy: &Policy, requester: Option<Requester<'_>>) -> Option<(Action, String, String, String)> {
+    let exemptions = policy.spec.exemptions.as_ref()?;
+    let requester = requester?;
+    if exemptions.groups.is_empty() && exemptions.users.is_empty() {
+        return None;
+    }
+    let may = exemptions.users.iter().any(|user| user == requester.username)
+        || exemptions.groups.iter().any(|group| requester.groups.contains(group));
+    let who: Vec<String> = exemptions
+        .groups
+        .iter()
+        .map(|group| format!("group {group}"))
+        .chain(exemptions.users.iter().map(|user| format!("user {user}")))
+        .collect();
+    (!may).then(|| {
+        (
+            Action::Deny,
+            format!("user {:?}", requester.username),
+            "may not add, change or extend an exemption".to_owned(),
+            format!("ask {}", who.join(" or ")),
+        )
+    })
+}
