@@ -107,8 +107,7 @@ struct Cluster {
 impl Cluster {
     fn review(&self, manifest: &Manifest, policies: &PolicySet) -> anyhow::Result<Verdict> {
         let place = || place(manifest);
-        let mut object: StatefulSet = serde_json::from_value(manifest.object.clone())
-            .with_context(|| format!("{}: can't be decoded", place()))?;
+        let mut object: StatefulSet = manifest.decode()?;
         if object.metadata.namespace.is_empty() {
             self.default_namespace.clone_into(&mut object.metadata.namespace);
         }

@@ -161,7 +161,7 @@ fn says_where_there_is_nothing_to_review() {
 
 #[test]
 fn says_what_is_wrong_with_manifests() {
-    let bad = |text| check(&[("bad.yaml", text)], &["bad.yaml"]);
+    let bad = |text: &str| check(&[("bad.yaml", text)], &["bad.yaml"]);
     assert_snapshot!(bad("metadata: { name: [db }\n"), @r#"
         quorate: bad.yaml:1:19: is neither YAML nor JSON: mismatched bracket '[' closed by '}'; check the indentation, and that quotes and brackets are closed
            |
@@ -203,6 +203,19 @@ fn says_what_is_wrong_with_manifests() {
         "#);
     assert_snapshot!(bad("just text\n"), @r#"
         quorate: bad.yaml:1: not a Kubernetes object: a mapping is needed
+        exit status: 2
+        "#);
+    let odd = |spec| bad(&format!("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{ name: db }}\nspec: {spec}\n"));
+    assert_snapshot!(odd("3"), @r#"
+        quorate: bad.yaml:1: StatefulSet: spec: integer `3` must be a mapping
+        exit status: 2
+        "#);
+    assert_snapshot!(odd("{ replicas: many }"), @r#"
+        quorate: bad.yaml:1: StatefulSet: spec.replicas: string "many" must be a whole number
+        exit status: 2
+        "#);
+    assert_snapshot!(odd("{ template: { spec: { containers: db } } }"), @r#"
+        quorate: bad.yaml:1: StatefulSet: spec.template.spec.containers: string "db" must be a list
         exit status: 2
         "#);
     assert_snapshot!(check(&[], &["missing.yaml"]), @r#"

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use quorate::rules::Rule;
 use serde_json::Value;
 
 /// Namespaces that the API server itself is to leave alone; other `kube-*` are left out by a match condition.
@@ -85,6 +86,20 @@ fn every_example_is_in_the_readme() {
     let readme = read("README.md");
     for file in files().iter().filter(|file| file.starts_with("examples/") && !file.starts_with("examples/rules/")) {
         assert!(readme.contains(file.as_str()), "README.md does not say what {file} is for");
+    }
+}
+
+#[test]
+fn every_rule_is_described() {
+    for file in ["README.md", "docs/policies.md"] {
+        let text = read(file);
+        for rule in Rule::ALL {
+            assert!(
+                text.contains(&format!("`{}`", rule.name())),
+                "{file} does not say what the rule {} is",
+                rule.name()
+            );
+        }
     }
 }
 
