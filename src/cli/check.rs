@@ -1,6 +1,7 @@
 //! `quorate check`: reviews manifests as the webhook would.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,7 +55,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let statefulsets: Vec<&Manifest> = manifests.iter().filter(|manifest| is_statefulset(&manifest.object)).collect();
     if statefulsets.is_empty() {
-        println!("nothing to review: no StatefulSet among the manifests");
+        writeln!(stdout(), "nothing to review: no StatefulSet among the manifests")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut tally = BTreeMap::new();
@@ -63,12 +64,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         *tally.entry(verdict).or_insert(0_usize) += 1;
     }
     if let Some(text) = cluster.undecided(&statefulsets, &policies) {
-        println!("undecided: {text}");
+        writeln!(stdout(), "undecided: {text}")?;
     }
     let count = |verdict| tally.get(&verdict).copied().unwrap_or_default();
     let (denied, warned) = (count(Verdict::Deny), count(Verdict::Warn));
     let total: usize = tally.values().sum();
-    println!("{total} reviewed: {denied} denied, {warned} with warnings, {} clean", total - denied - warned);
+    writeln!(stdout(), "{total} reviewed: {denied} denied, {warned} with warnings, {} clean", total - denied - warned)?;
     Ok(if denied > 0 { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
 }
 
@@ -128,8 +129,8 @@ impl Cluster {
         };
         let change = Change { object: mutated.as_ref().unwrap_or(&object), ..change };
         let decision = evaluate(&change, &surroundings, policies, Timestamp::now());
-        println!("{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name);
-        print(&decision);
+        writeln!(stdout(), "{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name)?;
+        print(&decision)?;
         Ok(decision.verdict())
     }
 
@@ -154,7 +155,7 @@ impl Cluster {
     }
 }
 
-fn print(decision: &Decision) {
+fn print(decision: &Decision) -> io::Result<()> {
     for violation in &decision.violations {
         let word = match violation.action {
             Action::Deny => "denied",
@@ -162,15 +163,16 @@ fn print(decision: &Decision) {
             Action::Audit => "audit",
             Action::Off => continue,
         };
-        println!("  {word:<9}  {violation}");
+        writeln!(stdout(), "  {word:<9}  {violation}")?;
     }
     if decision.violations.is_empty() {
         let names: Vec<&str> = decision.policies.iter().map(|policy| policy.name.as_str()).collect();
         match names.as_slice() {
-            [] => println!("  ok         no policy matches"),
-            names => println!("  ok         {}", names.join(", ")),
+            [] => writeln!(stdout(), "  ok         no policy matches")?,
+            names => writeln!(stdout(), "  ok         {}", names.join(", "))?,
         }
     }
+    Ok(())
 }
 
 fn is_statefulset(object: &Value) -> bool {

@@ -1,7 +1,6 @@
 //! `quorate check`, and the other commands that read and write files, as people and CI meet them: what they print, and their exit code.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
@@ -273,6 +272,20 @@ fn says_what_is_wrong_with_its_flags() {
         "#);
 }
 
+#[test]
+fn ends_quietly_when_its_reader_has_seen_enough() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_quorate"))
+        .args(["check", "--policies", "policies/baseline.yaml", "examples/mysql/one-replica.yaml"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!((String::from_utf8(output.stderr).unwrap(), output.status.code()), (String::new(), Some(2)));
+}
+
 /// What the README says about the examples.
 #[rstest]
 #[case::admitted(&["service", "statefulset"], 0)]
@@ -282,15 +295,21 @@ fn says_what_is_wrong_with_its_flags() {
 #[case::service_with_cluster_ip(&["service-with-cluster-ip"], 1)]
 #[case::selector_mismatch(&["selector-mismatch"], 1)]
 fn the_baseline_judges_the_examples(#[case] names: &[&str], #[case] code: i32) {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(env!("CARGO_BIN_EXE_quorate"))
         .args(["check", "--policies", "policies/baseline.yaml"])
         .args(names.iter().map(|name| format!("examples/mysql/{name}.yaml")))
-        .current_dir(repository)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_clear()
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stdout));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{printed}");
+    if names == ["one-replica"] {
+        assert!(
+            include_str!("../../README.md").contains(&printed),
+            "README.md shows another output than this:\n{printed}"
+        );
+    }
 }
 
 #[test]
