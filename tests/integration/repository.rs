@@ -92,7 +92,7 @@ fn every_example_is_in_the_readme() {
 #[test]
 fn every_lesson_that_is_named_is_there() {
     let lessons = read("docs/lessons.md");
-    for file in files().iter().filter(|file| file.ends_with(".rs")) {
+    for file in files().iter().filter(|file| Path::new(file).extension().is_some_and(|extension| extension == "rs")) {
         for word in read(file).split(|each: char| !each.is_ascii_alphanumeric()) {
             let is_lesson =
                 word.strip_prefix('L').is_some_and(|number| number.len() < 3 && number.parse::<u8>().is_ok());
