@@ -6,6 +6,7 @@
 mod controlplane;
 
 mod admission;
+mod check;
 mod control_plane;
 mod examples;
 mod generate;
