@@ -23,8 +23,8 @@ pub struct Injected {
     /// `topologySpreadConstraints`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
-    /// Topology keys on which the soft form was chosen because the cluster could not satisfy the hard one. What was decided is
-    /// kept: Nodes that come later harden nothing (L64).
+    /// Where the soft form was chosen because the cluster could not satisfy the hard one: `anti-affinity on
+    /// kubernetes.io/hostname`. What was decided is kept: Nodes that come later harden nothing (L64).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub infeasible: Vec<String>,
 }

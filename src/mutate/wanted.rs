@@ -144,13 +144,12 @@ impl Planner<'_> {
         let template = &self.object.template;
         // kubectl merges constraints by this key, so that a second one would take the user's place (L61).
         if let Some(users) = template.topology_spread_constraints.iter().find(|each| each.topology_key == key) {
-            let as_strong =
-                users.is_about(&template.labels) && users.max_skew <= max_skew && (users.is_required() || !hard);
-            if !as_strong {
+            let as_even = users.is_required() >= hard && (users.is_required() > hard || users.max_skew <= max_skew);
+            if !(as_even && users.is_about(&template.labels)) {
                 let wanted = if hard { "DoNotSchedule" } else { "ScheduleAnyway" };
                 let policy = &wish.policy;
                 self.wanted.warnings.push(format!(
-                    "spread on {key}: your constraint stays, though weaker than {wanted} with maxSkew {max_skew} (policy {policy})"
+                    "spread on {key}: your weaker constraint stays, not {wanted}, maxSkew {max_skew} (policy {policy})"
                 ));
             }
             return;
@@ -236,11 +235,12 @@ impl Planner<'_> {
             return true;
         }
         let key = wish.topology_key;
+        let place = format!("{} on {key}", wish.what);
         let was_infeasible = wish.when_infeasible != WhenInfeasible::Warn
             && wish.when_infeasible != WhenInfeasible::Require
-            && self.kept().is_some_and(|ours| ours.infeasible.iter().any(|other| other == key));
+            && self.kept().is_some_and(|ours| ours.infeasible.contains(&place));
         if was_infeasible {
-            self.wanted.injected.infeasible.push(key.to_owned());
+            self.wanted.injected.infeasible.push(place);
             return false;
         }
         if !matches!(self.moment, Moment::Fresh) && wish.on_existing == OnExisting::Soften {
@@ -269,7 +269,7 @@ impl Planner<'_> {
             let (policy, topology_key) = (wish.policy.to_owned(), key.to_owned());
             self.wanted.denied.push(Infeasible { policy, topology_key, pods, autoscaler, nodes, values });
         }
-        self.wanted.injected.infeasible.push(key.to_owned());
+        self.wanted.injected.infeasible.push(place);
         self.soften(wish, &format!("{enough} wanted, {values} on {nodes} fitting Nodes"));
         false
     }

@@ -5,6 +5,8 @@
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 
+mod admission;
+mod check;
 mod control_plane;
 mod examples;
 mod generate;

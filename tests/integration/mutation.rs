@@ -54,7 +54,7 @@ fn updated(object: &Value, old: &Value, around: &Surroundings, policies: &[Arc<P
 }
 
 /// The object without what mutation adds: with it gone, everything else must be as it was.
-fn without_injection(mut object: Value) -> Value {
+pub(crate) fn without_injection(mut object: Value) -> Value {
     let record = object
         .pointer_mut("/metadata/annotations")
         .and_then(|annotations| annotations.as_object_mut()?.remove("quorate.dev/injected"));
@@ -79,7 +79,7 @@ fn pruned(mut value: Value) -> Value {
     value
 }
 
-fn prune_empty(value: &mut Value) {
+pub(crate) fn prune_empty(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.values_mut().for_each(prune_empty);
