@@ -100,12 +100,17 @@ impl Planner<'_> {
         if user_strength(self.object, key) >= Some(wish.mode) {
             return;
         }
-        let hard = wish.mode == AntiAffinityMode::Required && self.is_hard_due(&self.hard_placement(wish));
         let users = &self.object.template.pod_anti_affinity;
-        let sets_list = if hard { !users.required.is_empty() } else { !users.preferred.is_empty() };
-        if sets_list && wish.user_terms == UserTerms::Leave {
-            self.leave("anti-affinity", key, &wish.policy);
-            return;
+        let (sets_required, sets_preferred) = (!users.required.is_empty(), !users.preferred.is_empty());
+        let leaves = wish.user_terms == UserTerms::Leave;
+        let required = wish.mode == AntiAffinityMode::Required;
+        // Before anything is decided, so that it doesn't depend on what Nodes there are at the moment.
+        if leaves && if required { sets_required } else { sets_preferred } {
+            return self.leave("anti-affinity", key, &wish.policy);
+        }
+        let hard = required && self.is_hard_due(&self.hard_placement(wish));
+        if leaves && !hard && sets_preferred {
+            return self.leave("anti-affinity", key, &wish.policy);
         }
         let term = PodAffinityTerm::by(&self.object.selector, key);
         let injected = &mut self.wanted.injected;
@@ -163,13 +168,12 @@ impl Planner<'_> {
         {
             return;
         }
+        if !template.topology_spread_constraints.is_empty() && wish.user_terms == UserTerms::Leave {
+            return self.leave("spread", key, &wish.policy);
+        }
         let hard = hard && self.is_hard_due(&self.hard_spreading(wish));
         if hard && !self.hard_spreading(wish).kept.0 {
             self.warn_of_a_single_domain(key, &wish.policy);
-        }
-        if !template.topology_spread_constraints.is_empty() && wish.user_terms == UserTerms::Leave {
-            self.leave("spread", key, &wish.policy);
-            return;
         }
         if hard || strength.is_none() {
             self.add_constraint(key, max_skew, if hard { "DoNotSchedule" } else { "ScheduleAnyway" });
