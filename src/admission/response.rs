@@ -48,7 +48,7 @@ impl Answer {
     pub(super) fn left_alone(policies: &[Arc<Policy>], warnings: Vec<String>) -> Self {
         let verdict = if warnings.is_empty() { Verdict::Allow } else { Verdict::Warn }.name();
         let annotations = BTreeMap::from([("policies", names(policies)), ("verdict", verdict.to_owned())]);
-        Self { verdict, annotations, warnings, ..Self::not_reviewed() }
+        Self { verdict, warnings, annotations, ..Self::not_reviewed() }
     }
 
     /// A mutation.

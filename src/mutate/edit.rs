@@ -101,20 +101,20 @@ fn replace<T: PartialEq + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<It
     items
 }
 
-fn restore<T: PartialEq + Clone>(list: &[T], old: &[T], ours: &[T]) -> Vec<Item<T>> {
+fn restore<T: PartialEq + Clone>(list: &[T], before: &[T], ours: &[T]) -> Vec<Item<T>> {
     let marks = ours_in(list, ours);
     let is_there = |item: &&T| list.iter().zip(&marks).any(|(other, is_ours)| *is_ours && other == *item);
-    let mut lost: Vec<T> = ours.iter().filter(|item| !is_there(item)).cloned().collect();
+    let mut gone: Vec<T> = ours.iter().filter(|item| !is_there(item)).cloned().collect();
     let mut kept = (0..list.len()).map(Item::Kept);
     let mut items = Vec::new();
-    for (item, is_ours) in old.iter().zip(ours_in(old, ours)) {
-        match lost.iter().position(|other| is_ours && other == item) {
-            Some(place) => items.push(Item::New(lost.remove(place))),
+    for (item, is_ours) in before.iter().zip(ours_in(before, ours)) {
+        match gone.iter().position(|other| is_ours && other == item) {
+            Some(place) => items.push(Item::New(gone.remove(place))),
             None => items.extend(kept.next()),
         }
     }
     items.extend(kept);
-    items.extend(lost.into_iter().map(Item::New));
+    items.extend(gone.into_iter().map(Item::New));
     items
 }
 

@@ -1,11 +1,12 @@
 //! What to do to the pod template of a request's object.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::edit::{Edits, without};
 use super::wanted::{Infeasible, Moment, Wanted, wanted};
 use super::{Injected, RECORD};
-use crate::facts::{Change, StatefulSet, Surroundings};
+use crate::facts::{Change, PodTemplate, StatefulSet, Surroundings};
 use crate::policy::{Policy, placements, spreadings};
 
 /// What is to be done to the pod template of a change.
@@ -90,9 +91,11 @@ fn own(object: &StatefulSet) -> Injected {
 }
 
 /// The object as its user has it.
-fn users(object: &StatefulSet, ours: &Injected) -> StatefulSet {
-    let mut users = object.clone();
-    without(&mut users.template, ours);
+fn users<'a>(object: &'a StatefulSet, ours: &Injected) -> Cow<'a, StatefulSet> {
+    let mut users = Cow::Borrowed(object);
+    if !ours.is_empty() {
+        without(&mut users.to_mut().template, ours);
+    }
     users
 }
 
@@ -109,7 +112,7 @@ fn replace(
 }
 
 /// What the running pods have of ours comes back, though its record went with the StatefulSet that was deleted.
-fn adopt(object: &StatefulSet, running: &crate::facts::PodTemplate, policies: &[Arc<Policy>]) -> Plan {
+fn adopt(object: &StatefulSet, running: &PodTemplate, policies: &[Arc<Policy>]) -> Plan {
     let (placements, spreadings) = (placements(policies), spreadings(policies));
     let is_wanted = |key: &str| {
         key == "kubernetes.io/hostname"

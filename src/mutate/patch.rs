@@ -174,7 +174,7 @@ impl Draft {
                 .at(above)
                 .and_then(Value::as_object)
                 .is_some_and(|members| members.iter().all(|(name, value)| name == last || value.is_null()));
-            if !alone || !(above.len() > POD.len() && above.starts_with(&POD)) {
+            if !(alone && above.len() > POD.len() && above.starts_with(&POD)) {
                 break;
             }
             whole.pop();

@@ -149,7 +149,8 @@ impl Planner<'_> {
         let template = &self.object.template;
         // kubectl merges constraints by this key, so that a second one would take the user's place (L61).
         if let Some(users) = template.topology_spread_constraints.iter().find(|each| each.topology_key == key) {
-            let as_even = users.is_required() >= hard && (users.is_required() > hard || users.max_skew <= max_skew);
+            let stronger = users.is_required() && !hard;
+            let as_even = stronger || (users.is_required() == hard && users.max_skew <= max_skew);
             if !(as_even && users.is_about(&template.labels)) {
                 let wanted = if hard { "DoNotSchedule" } else { "ScheduleAnyway" };
                 let policy = &wish.policy;

@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::facts::{Autoscaler, Namespace, Old, Owner, Requester, Service, StatefulSet};
+use crate::facts::{Autoscaler, Namespace, Node, Old, Owner, Requester, Service, StatefulSet};
 use crate::policy::Spec;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
@@ -400,4 +400,91 @@ fn what_an_expired_exemption_covered_is_not_ratcheted() {
     let mut labelled = old.clone();
     labelled.metadata.labels.insert("changed".to_owned(), "yes".to_owned());
     assert_eq!(decide(&update(&labelled, &old), vec![exempting()]).verdict(), Verdict::Allow);
+}
+
+fn spreading(spec: Value) -> Arc<Policy> {
+    let mut spec = spec;
+    spec["mutate"] = json!({"podAntiAffinity": [{"topologyKey": "kubernetes.io/hostname", "mode": "Preferred"}]});
+    Arc::new(policy("spreading", spec))
+}
+
+fn is_injected(change: &Change<'_>, policies: &[Arc<Policy>]) -> bool {
+    injection(change, &surroundings(), policies, NOW.parse().unwrap()).injection != mutate::Injection::Nothing
+}
+
+#[test]
+fn what_an_operator_writes_is_not_mutated_l27() {
+    let mut object = statefulset(3);
+    let api_version = "db.example.com/v1".to_owned();
+    object.metadata.controller = Some(Owner { api_version, kind: "Some".to_owned(), name: "db".to_owned() });
+    let by = |requester| Change { requester: Some(requester), ..create(&object) };
+    let policies = [spreading(json!({}))];
+    assert!(!is_injected(&by(OPERATOR), &policies));
+    assert!(is_injected(&by(DEVELOPER), &policies));
+    assert!(is_injected(&by(OPERATOR), &[spreading(json!({"match": {"ownedByOperator": "Enforce"}}))]));
+    let decision =
+        evaluate(&by(OPERATOR), &surroundings(), &PolicySet::new(vec![(*policies[0]).clone()]), NOW.parse().unwrap());
+    assert!(!decision.pending_injection);
+}
+
+#[rstest]
+#[case::counts(json!({"requireReason": true, "users": ["gitops"]}), Some("why"), false)]
+#[case::no_reason(json!({"requireReason": true}), None, true)]
+#[case::no_date(json!({"maxDays": 90}), Some("why"), true)]
+#[case::none_allowed(Value::Null, Some("why"), true)]
+fn injection_is_disabled_under_the_rules_of_exemptions(
+    #[case] exemptions: Value,
+    #[case] reason: Option<&str>,
+    #[case] injected: bool,
+) {
+    let mut object = statefulset(3);
+    object.metadata.annotations.insert("quorate.dev/inject".to_owned(), "disabled".to_owned());
+    if let Some(reason) = reason {
+        object.metadata.annotations.insert("quorate.dev/exempt-reason".to_owned(), reason.to_owned());
+    }
+    let spec = if exemptions.is_null() { json!({}) } else { json!({"exemptions": exemptions}) };
+    let policies = [spreading(spec)];
+    assert_eq!(is_injected(&create(&object), &policies), injected);
+    let by_gitops = Requester { username: "gitops", groups: &[] };
+    let change = Change { requester: Some(by_gitops), ..create(&object) };
+    let decision = decide(&change, vec![(*policies[0]).clone()]);
+    let told = if injected { Verdict::Warn } else { Verdict::Allow };
+    assert_eq!(decision.verdict(), told, "{:?}", decision.warnings());
+}
+
+fn with_nodes(count: usize) -> Surroundings {
+    let node = |number: usize| {
+        let name = format!("n{number}");
+        let labels = json!({"kubernetes.io/hostname": name});
+        let node: Node = from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+        (name, Arc::new(node))
+    };
+    Surroundings { nodes: Arc::new((0..count).map(node).collect()), ..surroundings() }
+}
+
+fn denying_the_infeasible() -> PolicySet {
+    let term = json!({"topologyKey": "kubernetes.io/hostname", "mode": "Required", "whenInfeasible": "Deny"});
+    let spec = json!({"mutate": {"podAntiAffinity": [term]}, "exemptions": {}});
+    PolicySet::new(vec![policy("apart", spec)])
+}
+
+#[test]
+fn an_infeasible_term_is_denied_on_creation_only_l62() {
+    let (object, more) = (statefulset(3), statefulset(5));
+    let decide = |change: &Change<'_>, around: &Surroundings| {
+        evaluate(change, around, &denying_the_infeasible(), NOW.parse().unwrap())
+    };
+    let denied = decide(&create(&object), &with_nodes(2));
+    insta::assert_snapshot!(denied.denial(), @"spec.replicas: 3 exceeds the 2 values of kubernetes.io/hostname on 2 Nodes that fit; set spec.replicas to 2 or fewer, or let more Nodes fit nodeSelector, affinity and tolerations (policy apart)");
+    assert!(denied.denial_rests_on().contains(Evidence::NODES | Evidence::CLAIMS));
+    assert_ne!(decide(&create(&object), &with_nodes(3)).verdict(), Verdict::Deny);
+    // No Node says nothing.
+    assert_ne!(decide(&create(&object), &with_nodes(0)).verdict(), Verdict::Deny);
+    assert_ne!(decide(&update(&more, &object), &with_nodes(2)).verdict(), Verdict::Deny);
+    let claimed = Surroundings { has_claims: true, ..with_nodes(2) };
+    assert_ne!(decide(&create(&object), &claimed).verdict(), Verdict::Deny);
+    let scaled = Surroundings { autoscalers: vec![autoscaler(3)], ..with_nodes(3) };
+    insta::assert_snapshot!(decide(&create(&object), &scaled).denial(), @"spec.maxReplicas of HorizontalPodAutoscaler db: 9 exceeds the 3 values of kubernetes.io/hostname on 3 Nodes that fit; set spec.maxReplicas to 3 or fewer, or let more Nodes fit nodeSelector, affinity and tolerations (policy apart)");
+    let exempted = exempt(statefulset(3), "spread", None, None);
+    assert_ne!(decide(&create(&exempted), &with_nodes(2)).verdict(), Verdict::Deny);
 }

@@ -85,7 +85,7 @@ fn required_terms_are_weighed_against_nodes_l62() {
     let mut nodes: Vec<_> = pods(cluster, &grown).unwrap().into_iter().map(|(_, _, node)| node).collect();
     nodes.sort();
     assert_eq!(nodes, ["node-1", "node-2", "node-3"]);
-    let scaler = json!({
+    let autoscaler = json!({
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "db"},
@@ -96,11 +96,11 @@ fn required_terms_are_weighed_against_nodes_l62() {
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]
         }
     });
-    let scaled = apply(cluster, &grown, &scaler);
+    let accepted = apply(cluster, &grown, &autoscaler);
     let told = "spec.maxReplicas of HorizontalPodAutoscaler db: 5 exceeds the 3 values";
-    assert!(scaled.success() && scaled.stderr.contains(told), "{scaled}");
-    let scaled = cluster.kubectl(&["scale", "statefulset", "db", "--replicas=4"]).namespace(&grown).run().unwrap();
+    assert!(accepted.success() && accepted.stderr.contains(told), "{accepted}");
+    let by_hand = cluster.kubectl(&["scale", "statefulset", "db", "--replicas=4"]).namespace(&grown).run().unwrap();
     let told =
         "spec.replicas: 4 exceeds the 3 values of kubernetes.io/hostname on 3 Nodes that fit; 1 may stay Pending";
-    assert!(scaled.success() && scaled.stderr.contains(told), "{scaled}");
+    assert!(by_hand.success() && by_hand.stderr.contains(told), "{by_hand}");
 }
