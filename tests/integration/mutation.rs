@@ -117,6 +117,34 @@ fn has_doubles(object: &Value) -> bool {
     keys.len() < all
 }
 
+/// L26: also where the user has put terms behind ours; and what policies no longer want goes from between the user's.
+#[test]
+fn what_is_lost_comes_back_where_it_was_l26() {
+    let spec = json!({"mutate": {
+        "podAntiAffinity": [{"topologyKey": "example.com/row", "mode": "Preferred"}],
+        "topologySpreadConstraints": [{"topologyKey": "example.com/row", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]
+    }});
+    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    let calm = Surroundings::default();
+    let behind = |mut object: Value| {
+        let pod = &mut object["spec"]["template"]["spec"];
+        let term = json!({"weight": 3, "podAffinityTerm": {"topologyKey": "example.com/building"}});
+        let terms = &mut pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+        terms.as_array_mut().unwrap().push(term);
+        let constraint =
+            json!({"topologyKey": "example.com/building", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"});
+        pod["topologySpreadConstraints"].as_array_mut().unwrap().push(constraint);
+        object
+    };
+    let stored = behind(created(&generate::complete(), &calm, &policies).0);
+    let ignorant = behind(generate::complete());
+    let (restored, operations) = updated(&ignorant, &stored, &calm, &policies);
+    assert_eq!((restored, operations), (stored.clone(), 3));
+    let changed = with_another_image(stored.clone());
+    let (gone, operations) = updated(&changed, &stored, &calm, &[]);
+    assert_eq!((gone, operations), (with_another_image(ignorant), 3));
+}
+
 prop_compose! {
     /// A StatefulSet with constraints of its user's, or with those it has.
     fn statefulset()(object in generate::statefulset(), constraints in prop::option::of(generate::constraints())) -> Value {
