@@ -15,3 +15,4 @@ mod policy_reload;
 mod purity;
 mod repository;
 mod server;
+mod ways;
