@@ -116,7 +116,7 @@ impl Judge<'_> {
     fn decided(&self, decision: &Decision) -> Answer {
         for violation in &decision.violations {
             let action = if violation.exempt { "Exempt" } else { violation.action.name() };
-            self.metrics.violation(violation.rule.name(), action);
+            self.metrics.violation(violation.rule, action);
         }
         Answer::decided(decision)
     }

@@ -102,7 +102,26 @@ pub(super) fn review(change: &Change<'_>, policies: &[Arc<Policy>], now: Timesta
     if before.as_ref().is_some_and(|before| !exemption.exceeds(before)) {
         return Vec::new();
     }
-    policies.iter().filter_map(|policy| exemption.denial(policy, change.requester, now)).collect()
+    // A policy that allows none says so when it denies; here it has a say only where no other policy allows any.
+    let some_allow = policies.iter().any(|policy| policy.spec.exemptions.is_some());
+    policies
+        .iter()
+        .filter(|policy| policy.spec.exemptions.is_some() || !some_allow)
+        .filter_map(|policy| exemption.denial(policy, change.requester, now))
+        .collect()
+}
+
+/// The rules that a StatefulSet is exempt from now: of the policies that match and say most about the rule, none objects.
+#[must_use]
+pub fn exempted(metadata: &Metadata, policies: &[Arc<Policy>], now: Timestamp) -> Vec<Rule> {
+    let Some(exemption) = Exemption::of(metadata) else { return Vec::new() };
+    let counts = |rule: &Rule| {
+        let action = |policy: &Policy| policy.spec.validate.action(*rule);
+        let strictest = policies.iter().map(|policy| action(policy)).max().unwrap_or_default();
+        let mut concerned = policies.iter().filter(|policy| action(policy) == strictest);
+        strictest > Action::Off && concerned.all(|policy| exemption.objection(policy, now).is_none())
+    };
+    Rule::ALL.iter().filter(|rule| exemption.rules.contains(rule)).filter(|rule| counts(rule)).copied().collect()
 }
 
 impl Exemption {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use decision::{Decision, Verdict};
-pub use exemption::Exemption;
+pub use exemption::{Exemption, exempted};
 pub use violation::Violation;
 
 use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
@@ -112,7 +112,9 @@ impl Court<'_> {
                 provided: self.provided,
             })
         };
-        let before = self.before.as_ref().map(|situation| (situation, check(situation)));
+        let before = self.before.as_ref().map(|before| (check(before), self.grown(before).as_ref().map(check)));
+        let enforceable = ratchet::is_enforceable(self.change, self.grows());
+        let over = ratchet::is_over(policy.spec.existing.as_ref(), self.now);
         let lenient =
             policy.spec.selection.owned_by_operator == OwnedByOperator::Warn && ownership::is_operators(self.change);
         check(&self.after)
@@ -122,19 +124,33 @@ impl Court<'_> {
                 if lenient || (self.change.dry_run && finding.absence) {
                     action = action.min(Action::Warn);
                 }
-                if let Some((situation, findings)) = &before {
+                if let Some((before, growth)) = &before {
                     let expired =
                         self.exemption.as_ref().is_some_and(|exemption| exemption.has_expired(rule, self.now));
                     let ratchet = ratchet::Ratchet {
-                        grows: self.after.statefulset.replicas > situation.statefulset.replicas,
-                        enforced: ratchet::is_enforced(policy.spec.existing.as_ref(), self.change, self.now) || expired,
-                        before: findings,
+                        enforced: enforceable && (over || expired),
+                        before,
+                        growth: growth.as_deref().unwrap_or_default(),
                     };
                     action = ratchet.ease(action, rule, &finding);
                 }
                 Violation { about: None, rule, policy: policy.name.clone(), action, exempt: false, finding }
             })
             .collect()
+    }
+
+    /// Whether there will be more replicas than before.
+    fn grows(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| self.after.statefulset.replicas > before.statefulset.replicas)
+    }
+
+    /// What was there before, had it only been given the replicas that there will be; none where these are no more.
+    fn grown(&self, before: &Situation) -> Option<Situation> {
+        self.grows().then(|| {
+            let mut grown = before.clone();
+            grown.statefulset.replicas = self.after.statefulset.replicas;
+            grown
+        })
     }
 
     /// Lets pass what the object is exempt from, where every policy that denies it allows that.

@@ -14,5 +14,6 @@ mod policy_files;
 mod policy_reload;
 mod purity;
 mod repository;
+mod rules_reference;
 mod server;
 mod ways;

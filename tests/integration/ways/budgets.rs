@@ -13,7 +13,10 @@ use crate::controlplane::{Quorate, shared, wait_for};
 const REPLICAS: std::ops::RangeInclusive<i32> = 1..=7;
 
 fn limits() -> Vec<Value> {
-    let amounts = ["0", "1", "2", "3", "7", "8", "\"0%\"", "\"1%\"", "\"30%\"", "\"34%\"", "\"50%\"", "\"51%\"", "\"99%\"", "\"100%\""];
+    let amounts = [
+        "0", "1", "2", "3", "7", "8", "\"0%\"", "\"1%\"", "\"30%\"", "\"34%\"", "\"50%\"", "\"51%\"", "\"99%\"",
+        "\"100%\"",
+    ];
     let mut limits = vec![json!({})];
     for field in ["minAvailable", "maxUnavailable"] {
         for amount in amounts {
@@ -97,7 +100,10 @@ fn a_budget_that_blocks_every_eviction_or_overlaps_is_denied_l50_l52_l75() {
     let place = Place::governed(cluster, &quorate, "budgets");
     // Before its StatefulSet nothing can be said about it, as Helm wants (L75).
     silent(&place.apply(&budget("early", "db", &json!({"minAvailable": 3}))));
-    denied(&place.apply(&database(3)), "spec.minAvailable of PodDisruptionBudget early: 3 lets none of 3 pods be evicted");
+    denied(
+        &place.apply(&database(3)),
+        "spec.minAvailable of PodDisruptionBudget early: 3 lets none of 3 pods be evicted",
+    );
     silent(&place.kubectl(&["delete", "pdb/early"]));
     silent(&place.apply(&database(3)));
 

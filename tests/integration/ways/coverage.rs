@@ -51,7 +51,8 @@ fn selector() -> impl Strategy<Value = Value> {
         })
     };
     let labels = proptest::collection::btree_map(proptest::sample::select(KEYS.as_slice()), value(), 0..2);
-    let about_template = proptest::collection::vec(proptest::sample::select(KEYS.as_slice()).prop_flat_map(requirement), 0..3);
+    let about_template =
+        proptest::collection::vec(proptest::sample::select(KEYS.as_slice()).prop_flat_map(requirement), 0..3);
     let about_pods = PER_POD.map(|key| proptest::option::weighted(0.3, requirement(key)));
     (labels, about_template, about_pods, proptest::option::weighted(0.2, value())).prop_map(
         |(mut labels, about_template, about_pods, index)| {

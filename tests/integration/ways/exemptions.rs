@@ -78,7 +78,10 @@ fn only_those_whom_a_policy_names_may_exempt() {
         // Shortening and removing need nobody's leave; the violation was there before.
         silent(&place.annotate_as("developer", &[&format!("quorate.dev/exempt-until={}", day(10))]));
         silent(&place.scale(2));
-        silent(&place.annotate_as("developer", &["quorate.dev/exempt-", "quorate.dev/exempt-until-", "quorate.dev/exempt-reason-"]));
+        silent(&place.annotate_as(
+            "developer",
+            &["quorate.dev/exempt-", "quorate.dev/exempt-until-", "quorate.dev/exempt-reason-"],
+        ));
         warned(&place.kubectl(&["set", "image", "statefulset/db", "db=server:3"]), "spec.replicas: 2 is below");
         denied(&place.scale(1), "spec.replicas: 1 is below the minimum 3");
         denied(&place.annotate_as("developer", &["quorate.dev/exempt=replicas"]), "may not add, change or extend");
@@ -128,7 +131,10 @@ fn an_expired_exemption_stops_changes_of_the_spec_but_nothing_else() {
     let place = Place::ungoverned(cluster, "expired");
     silent(&place.apply(&exempted(1, &day(-1))));
     place.govern(&quorate);
-    let over = format!("spec.replicas: 1 is below the minimum 3; set spec.replicas to 3 or more; its exemption does not count: it ended with {}", day(-1));
+    let over = format!(
+        "spec.replicas: 1 is below the minimum 3; set spec.replicas to 3 or more; its exemption does not count: it ended with {}",
+        day(-1)
+    );
     denied(&place.kubectl(&["set", "image", "statefulset/db", "db=server:2"]), &over);
     silent(&place.kubectl(&["label", "statefulset/db", "team=a"]));
     warned(&place.scale(1), "spec.replicas: 1 is below the minimum 3");
@@ -162,7 +168,11 @@ fn an_annotation_of_ones_own_exempts_from_nothing() {
         assert!(stored["metadata"]["annotations"].get("quorate.dev/exempt").is_none(), "{subresource}: {stored}");
     }
     // Baseline allows none at all, which even the platform team can't change.
-    let all = ["quorate.dev/exempt=replicas", "quorate.dev/exempt-reason=theirs", &format!("quorate.dev/exempt-until={}", day(3))];
+    let all = [
+        "quorate.dev/exempt=replicas",
+        "quorate.dev/exempt-reason=theirs",
+        &format!("quorate.dev/exempt-until={}", day(3)),
+    ];
     silent(&place.annotate_as("platform", &all));
     denied(&place.scale(1), "its exemption does not count: policy baseline allows none");
     warned(&place.scale(2), "spread");

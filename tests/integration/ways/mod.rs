@@ -97,7 +97,8 @@ impl<'c> Place<'c> {
     /// Returns when the StatefulSet `db` has so many replicas in its spec.
     fn has_replicas(&self, replicas: i64) {
         wait_for("the replicas", || {
-            let (database, autoscalers) = (self.object("statefulset", "db")?, self.as_admin(&["describe", "hpa"]).ok()?);
+            let (database, autoscalers) =
+                (self.object("statefulset", "db")?, self.as_admin(&["describe", "hpa"]).ok()?);
             let found = &database["spec"]["replicas"];
             anyhow::ensure!(*found == replicas, "{found} in place of {replicas}\n{autoscalers}");
             Ok(())

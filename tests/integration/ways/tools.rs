@@ -13,11 +13,7 @@ const CHART: &str = "tests/fixtures/charts/ha-database";
 
 /// Both shipped policies, and the namespaces that they are the strictest for.
 fn shipped() -> Quorate<'static> {
-    Quorate::builder(shared())
-        .policies("policies/baseline.yaml")
-        .policies("policies/production.yaml")
-        .start()
-        .unwrap()
+    Quorate::builder(shared()).policies("policies/baseline.yaml").policies("policies/production.yaml").start().unwrap()
 }
 
 fn production<'c>(quorate: &Quorate<'_>, name: &str) -> Place<'c> {
@@ -94,7 +90,10 @@ fn helm_installs_upgrades_and_uninstalls_l74_l75() {
     .unwrap();
     succeeds(&place.helm(&["upgrade", "db", CHART, "--set", "image=database.example/server:2"]));
     let few = place.helm(&["upgrade", "db", CHART, "--set", "autoscaling.minReplicas=1"]);
-    assert!(!few.success() && few.stderr.contains("spec.minReplicas of HorizontalPodAutoscaler db: 1 is below"), "{few}");
+    assert!(
+        !few.success() && few.stderr.contains("spec.minReplicas of HorizontalPodAutoscaler db: 1 is below"),
+        "{few}"
+    );
     succeeds(&place.helm(&["upgrade", "db", CHART, "--set", "autoscaling.maxReplicas=3"]));
     succeeds(&place.helm(&["rollback", "db", "1"]));
     // The Service goes before the StatefulSet.
