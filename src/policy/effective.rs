@@ -253,6 +253,23 @@ mod tests {
             .into_iter()
             .map(|Effective { subject, value, policy }| format!("{subject}: {value} ({policy})"))
             .collect();
-        insta::assert_snapshot!(rows.join("\n"), @"");
+        insta::assert_snapshot!(rows.join("\n"), @r"
+        headlessService: Deny (baseline)
+        headlessService.noServiceName: Deny (baseline)
+        headlessService.missing: Deny (production)
+        headlessService.notHeadless: Deny (baseline)
+        headlessService.selectorMismatch: Deny (baseline)
+        headlessService.serviceUpdate: Deny (baseline)
+        headlessService.serviceDelete: Warn (baseline)
+        replicas: Deny below 3 (production)
+        replicas.even: Warn (production)
+        spread: Warn (baseline)
+        podAntiAffinity: kubernetes.io/hostname Required, whenInfeasible Prefer, onExisting Soften (production)
+        podDisruptionBudget: maxUnavailable 1: 1 of 5 (production)
+        exemptions: none (baseline)
+        existing: enforceAfter 2027-03-31 (production)
+        exemptions: with a reason, for 90 days at most, by group platform-admins (production)
+        onInternalError: Allow (baseline)
+        ");
     }
 }

@@ -9,7 +9,7 @@
 //! # Why it matters
 //!
 //! Without a budget a drain may evict every member at once. With one that lets none go, or with two, every eviction fails
-//! and node upgrades come to a halt (L50, L52).
+//! and node upgrades come to a halt.
 //!
 //! # Example
 //!

@@ -1,5 +1,6 @@
 //! `docs/rules.md` says what the rules' own files say.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +23,7 @@ fn expected() -> String {
         let (name, sentence) = title.split_once(": ").unwrap();
         assert_eq!(name, format!("`{}`", rule.name()), "the first line of the rule's file");
         let (first, rest) = (sentence[..1].to_uppercase(), rest.replace("\n# ", "\n### "));
-        text += &format!("\n## {name}\n\n{first}{}\n{}", &sentence[1..], rest);
+        let _ = write!(text, "\n## {name}\n\n{first}{}\n{rest}", &sentence[1..]);
     }
     text
 }

@@ -61,15 +61,16 @@ fn what_an_operator_owns_and_writes_is_only_warned_about_l27() {
         let place = Place::governed(cluster, quorate, "operator");
         let owner = json!({"apiVersion": "operator.example/v1", "kind": "DatabaseCluster", "metadata": {"name": "db"}});
         place.as_admin(&["create", "-f", "-"]).stdin(&owner.to_string()).ok().unwrap();
-        let owned = |replicas| owned_by(&place, "operator.example/v1", "DatabaseCluster", "db", replicas).to_string();
+        let database =
+            |replicas| owned_by(&place, "operator.example/v1", "DatabaseCluster", "db", replicas).to_string();
         let as_operator =
-            |replicas| place.as_user("gitops", &["apply", "-f", "-"]).stdin(&owned(replicas)).run().unwrap();
+            |replicas| place.as_user("gitops", &["apply", "-f", "-"]).stdin(&database(replicas)).run().unwrap();
         if enforces {
             denied(&as_operator(1), few);
             continue;
         }
         // A person's own request is judged as any other.
-        denied(&place.as_user("developer", &["apply", "-f", "-"]).stdin(&owned(1)).run().unwrap(), few);
+        denied(&place.as_user("developer", &["apply", "-f", "-"]).stdin(&database(1)).run().unwrap(), few);
         warned(&as_operator(1), few);
         silent(&as_operator(3));
         let scale = |user| place.as_user(user, &["scale", "statefulset/db", "--replicas=1"]).run().unwrap();

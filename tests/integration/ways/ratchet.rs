@@ -43,6 +43,32 @@ fn a_violator_from_before_can_do_all_but_get_worse_l22_l25_l83() {
 }
 
 #[test]
+fn growing_is_never_denied_whatever_comes_with_it_l25() {
+    let cluster = shared();
+    let validate = json!({
+        "replicas": {"action": "Deny", "minimum": 5, "even": "Deny"},
+        "podDisruptionBudget": {"action": "Deny"},
+        "readinessProbe": {"action": "Deny"},
+        "spread": {"action": "Deny"},
+    });
+    let spec = json!({"validate": validate, "existing": {"enforceAfter": "2020-01-01"}});
+    let quorate = Quorate::builder(cluster).policy(&policy("strict", &spec)).start().unwrap();
+    let place = Place::ungoverned(cluster, "growing");
+    let replicas = |replicas: i32| place.patch("statefulset/db", &json!({"spec": {"replicas": replicas}}));
+    silent(&place.apply(&database(0)));
+    place.govern(&quorate);
+    // With the second replica come an even count, pods on one node, and no budget for them.
+    warned(&replicas(1), "spec.replicas: 1 is below the minimum 5");
+    warned(&replicas(2), "nothing keeps all 2 pods from one node");
+    warned(&replicas(4), "is covered by no PodDisruptionBudget");
+    warned(&replicas(5), "nothing keeps all 5 pods from one node");
+    // Growth is no cover for something else.
+    let moved = json!({"spec": {"replicas": 7, "template": {"spec": {"terminationGracePeriodSeconds": 1}}}});
+    denied(&place.patch("statefulset/db", &moved), "readinessProbe");
+    denied(&replicas(4), "spec.replicas: 4 is below the minimum 5");
+}
+
+#[test]
 fn after_its_last_day_the_ratchet_holds_only_what_can_be_updated_l8_l22() {
     let cluster = shared();
     let validate = json!({

@@ -1,5 +1,7 @@
 //! What kubectl prints about each rule's examples.
 
+use std::fmt::Write as _;
+
 use insta::{Settings, assert_snapshot};
 use quorate::rules::Rule;
 
@@ -61,7 +63,7 @@ fn kubectl_prints_why_each_bad_example_is_denied_and_nothing_about_the_good_ones
                 silent(&output);
             } else {
                 assert!(!output.success(), "{output}");
-                printed += &format!("$ kubectl apply -f {}\n{}{}\n", example(what), output.stdout, output.stderr);
+                writeln!(printed, "$ kubectl apply -f {}\n{}{}", example(what), output.stdout, output.stderr).unwrap();
             }
         }
     }
