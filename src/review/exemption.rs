@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 
-use super::Violation;
+use super::{Violation, ownership};
 use crate::facts::{Change, Evidence, Metadata, Requester, Way};
 use crate::policy::{EndOfDay, Exemptions, Policy};
 use crate::rules::{Action, Finding, Rule};
@@ -75,13 +75,15 @@ impl Exemption {
     /// Whether it exempts from more than another one, for longer, or for another reason.
     fn exceeds(&self, other: &Self) -> bool {
         let longer = match (&self.until, &other.until) {
-            (None, Some(_)) | (Some(Err(_)), _) | (Some(Ok(_)), Some(Err(_))) => true,
-            (None | Some(Ok(_)), None) => false,
+            (until, was) if until == was => false,
             (Some(Ok(until)), Some(Ok(was))) => until > was,
+            (Some(Ok(_)), None) => false,
+            // Without a day, or with one that can't be read now or before, nobody can tell.
+            _ => true,
         };
         longer
             || self.reason != other.reason
-            || !self.unknown.is_empty()
+            || self.unknown.iter().any(|name| !other.unknown.contains(name))
             || self.rules.iter().any(|rule| !other.rules.contains(rule))
     }
 }
@@ -107,7 +109,13 @@ pub(super) fn review(change: &Change<'_>, policies: &[Arc<Policy>], now: Timesta
     policies
         .iter()
         .filter(|policy| policy.spec.exemptions.is_some() || !some_allow)
-        .filter_map(|policy| exemption.denial(policy, change.requester, now))
+        .filter_map(|policy| {
+            let mut violation = exemption.denial(policy, change.requester, now)?;
+            if ownership::spares(policy, change) {
+                violation.action = violation.action.min(Action::Warn);
+            }
+            Some(violation)
+        })
         .collect()
 }
 

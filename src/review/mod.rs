@@ -20,7 +20,7 @@ pub use violation::Violation;
 
 use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
 use crate::mutate::{self, Injected, Injection};
-use crate::policy::{AntiAffinityMode, OwnedByOperator, Policy, PolicySet, WhenUnsatisfiable, placements};
+use crate::policy::{AntiAffinityMode, Policy, PolicySet, WhenUnsatisfiable, placements};
 use crate::rules::{Action, Provided, Subject};
 
 /// Judges a change of a StatefulSet, or of something around it.
@@ -74,10 +74,7 @@ fn is_about_metadata_only(change: &Change<'_>) -> bool {
 
 /// What these policies do for the StatefulSet by themselves.
 fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Provided {
-    let owned = ownership::is_operators(change);
-    let active = || {
-        policies.iter().filter(|policy| !owned || policy.spec.selection.owned_by_operator == OwnedByOperator::Enforce)
-    };
+    let mut active = policies.iter().filter(|policy| !ownership::spares(policy, change));
     let softened = !Injected::recorded(&change.object.metadata).preferred.is_empty();
     let soft_terms = placements(policies).iter().any(|placement| placement.mode == AntiAffinityMode::Preferred);
     let soft_constraints = policies
@@ -85,7 +82,7 @@ fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Pro
         .flat_map(|policy| &policy.spec.mutate.topology_spread_constraints)
         .any(|constraint| constraint.when_unsatisfiable == WhenUnsatisfiable::ScheduleAnyway);
     Provided {
-        budget: active().any(|policy| policy.spec.pod_disruption_budget.is_some()),
+        budget: active.any(|policy| policy.spec.pod_disruption_budget.is_some()),
         soft_spread: softened || soft_terms || soft_constraints,
         pending_spread: pending,
     }
@@ -115,8 +112,7 @@ impl Court<'_> {
         let before = self.before.as_ref().map(|before| (check(before), self.grown(before).as_ref().map(check)));
         let enforceable = ratchet::is_enforceable(self.change, self.grows());
         let over = ratchet::is_over(policy.spec.existing.as_ref(), self.now);
-        let lenient =
-            policy.spec.selection.owned_by_operator == OwnedByOperator::Warn && ownership::is_operators(self.change);
+        let lenient = ownership::spares(policy, self.change);
         check(&self.after)
             .into_iter()
             .map(|(rule, finding)| {

@@ -5,7 +5,7 @@ use serde_json::{Value, from_value, json};
 
 use super::*;
 use crate::facts::{Autoscaler, Container, Namespace, Old, Owner, Requester, Service, StatefulSet};
-use crate::policy::Spec;
+use crate::policy::{OwnedByOperator, Spec};
 use crate::rules::Rule;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
@@ -137,6 +137,39 @@ fn a_scale_request_that_changes_nothing_is_not_enforced(#[case] replicas: i32, #
     let object = statefulset(2);
     let change = Change { way: Way::Scale { replicas }, ..create(&object) };
     assert_eq!(decide(&change, vec![policy]).verdict(), verdict);
+}
+
+/// What is wrong with an exemption is said once, not at every later change by whomever (L22).
+#[rstest]
+#[case::unknown_rule(json!({"quorate.dev/exempt": "replica"}))]
+#[case::no_date(json!({"quorate.dev/exempt": "replicas", "quorate.dev/exempt-until": "soon"}))]
+#[case::over(json!({"quorate.dev/exempt": "replicas", "quorate.dev/exempt-until": "2020-01-01"}))]
+#[case::endless(json!({"quorate.dev/exempt": "replicas"}))]
+fn an_unchanged_exemption_is_not_reviewed_again_l22(#[case] annotations: Value) {
+    let policy = policy("strict", json!({"exemptions": {"maxDays": 9, "groups": ["platform"]}}));
+    let mut old = statefulset(3);
+    old.metadata.annotations = from_value(annotations).unwrap();
+    let mut new = old.clone();
+    new.metadata.labels.insert("team".to_owned(), "a".to_owned());
+    assert_eq!(decide(&update(&new, &old), vec![policy.clone()]).verdict(), Verdict::Allow);
+    assert_eq!(decide(&create(&old), vec![policy]).verdict(), Verdict::Deny);
+}
+
+/// An operator may copy annotations of its custom resource.
+#[test]
+fn an_operator_is_only_warned_about_an_exemption_l27() {
+    let mut object = statefulset(3);
+    object.metadata.annotations.insert("quorate.dev/exempt".to_owned(), "replicas".to_owned());
+    object.metadata.controller = Some(Owner {
+        api_version: "operator.example/v1".to_owned(),
+        kind: "Database".to_owned(),
+        name: "db".to_owned(),
+    });
+    let operator = Requester { username: "system:serviceaccount:operators:database", groups: &[] };
+    let by_operator = Change { requester: Some(operator), ..create(&object) };
+    let policy = policy("strict", json!({"exemptions": {"groups": ["platform"]}}));
+    assert_eq!(decide(&by_operator, vec![policy.clone()]).verdict(), Verdict::Warn);
+    assert_eq!(decide(&create(&object), vec![policy]).verdict(), Verdict::Deny);
 }
 
 #[test]

@@ -148,6 +148,23 @@ fn an_expired_exemption_stops_changes_of_the_spec_but_nothing_else() {
 }
 
 #[test]
+fn what_is_wrong_with_an_exemption_from_before_stops_nobody_l22() {
+    let cluster = shared();
+    let quorate = Quorate::builder(cluster).policy(&exemptible()).start().unwrap();
+    for (rules, until) in [("replica", day(3)), ("replicas", "soon".to_owned())] {
+        let place = Place::ungoverned(cluster, "malformed");
+        let mut database = exempted(3, &until);
+        database["items"][1]["metadata"]["annotations"]["quorate.dev/exempt"] = json!(rules);
+        silent(&place.apply(&database));
+        place.govern(&quorate);
+        silent(&place.kubectl(&["label", "statefulset/db", "team=a"]));
+        silent(&place.kubectl(&["set", "image", "statefulset/db", "db=server:2"]));
+        denied(&place.scale(1), "spec.replicas: 1 is below the minimum 3");
+        silent(&place.annotate_as("developer", &["quorate.dev/exempt-"]));
+    }
+}
+
+#[test]
 fn an_annotation_of_ones_own_exempts_from_nothing() {
     let cluster = shared();
     let quorate = Quorate::builder(cluster).policy(&exemptible()).policies("policies/baseline.yaml").start().unwrap();
