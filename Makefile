@@ -25,6 +25,7 @@ cluster: programs ## Leave a control plane running with Quorate in front of it, 
 test: lint programs ## Everything that CI checks: lint, then all tests, then the docs
 	cargo test --locked
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
+	@echo "make test: lint, tests and docs passed"
 
 .PHONY: lint
 lint: tools ## Formatting, clippy, shellcheck, yamllint, licences and advisories of dependencies

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use quorate::rules::Rule;
 use serde_json::Value;
 
 /// Namespaces that the API server itself is to leave alone; other `kube-*` are left out by a match condition.
@@ -85,6 +86,35 @@ fn every_example_is_in_the_readme() {
     let readme = read("README.md");
     for file in files().iter().filter(|file| file.starts_with("examples/") && !file.starts_with("examples/rules/")) {
         assert!(readme.contains(file.as_str()), "README.md does not say what {file} is for");
+    }
+}
+
+#[test]
+fn every_lesson_that_is_named_is_there() {
+    let lessons = read("docs/lessons.md");
+    for file in files().iter().filter(|file| Path::new(file).extension().is_some_and(|extension| extension == "rs")) {
+        for word in read(file).split(|each: char| !each.is_ascii_alphanumeric()) {
+            let is_lesson =
+                word.strip_prefix('L').is_some_and(|number| number.len() < 3 && number.parse::<u8>().is_ok());
+            assert!(
+                !is_lesson || lessons.contains(&format!("| {word} |")),
+                "{file} names {word}, which docs/lessons.md lacks"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_described() {
+    for file in ["README.md", "docs/policies.md"] {
+        let text = read(file);
+        for rule in Rule::ALL {
+            assert!(
+                text.contains(&format!("`{}`", rule.name())),
+                "{file} does not say what the rule {} is",
+                rule.name()
+            );
+        }
     }
 }
 

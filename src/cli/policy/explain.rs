@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -96,8 +96,7 @@ struct Explained {
 impl Place {
     fn explain(&self, manifest: &Manifest, policies: &PolicySet) -> anyhow::Result<Explained> {
         let place = format!("{}:{}", manifest.file, manifest.line);
-        let mut object: StatefulSet =
-            serde_json::from_value(manifest.object.clone()).with_context(|| format!("{place}: can't be decoded"))?;
+        let mut object: StatefulSet = manifest.decode()?;
         let metadata = &mut object.metadata;
         if metadata.namespace.is_empty() {
             self.default_namespace.clone_into(&mut metadata.namespace);
