@@ -11,7 +11,7 @@ use crate::cluster::Source;
 use crate::facts::{Change, Evidence, Situation, StatefulSet};
 use crate::mutate::{self, Injection};
 use crate::policy::{OnInternalError, PolicySet};
-use crate::review::{Decision, evaluate};
+use crate::review::{Decision, acting, evaluate};
 use crate::telemetry::Metrics;
 
 /// What one request is judged with.
@@ -98,7 +98,8 @@ impl Judge<'_> {
         let mut situation = Situation { statefulset: (**object).clone(), surroundings };
         self.source.read(unknown, &mut situation).await?;
         let policies = self.policies.matching(&object.metadata, &situation.surroundings.namespace);
-        let Injection::Inject { new, all } = mutate::plan(&change(incoming, subject, object), &policies) else {
+        let change = change(incoming, subject, object);
+        let Injection::Inject { new, all } = mutate::plan(&change, &acting(&change, &policies)) else {
             return Ok(Answer::left_alone(&policies));
         };
         match mutate::patch(written.get(), &new, &all) {

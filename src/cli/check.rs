@@ -15,7 +15,7 @@ use crate::files::manifests::{self, Manifest};
 use crate::files::policies;
 use crate::mutate::{self, Injection};
 use crate::policy::PolicySet;
-use crate::review::{Decision, Verdict, evaluate};
+use crate::review::{Decision, Verdict, acting, evaluate};
 use crate::rules::Action;
 
 /// Arguments of `quorate check`.
@@ -119,7 +119,7 @@ impl Cluster {
         }
         let change = Change { way: Way::StatefulSet, object: &object, old: None, dry_run: false, requester: None };
         let matching = policies.matching(&object.metadata, &surroundings.namespace);
-        let mutated: Option<StatefulSet> = match mutate::plan(&change, &matching) {
+        let mutated: Option<StatefulSet> = match mutate::plan(&change, &acting(&change, &matching)) {
             Injection::Inject { new, all } => {
                 let (_, patched) = mutate::patch(&manifest.object.to_string(), &new, &all)
                     .with_context(|| format!("{}: can't be mutated", place()))?;

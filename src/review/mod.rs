@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 pub use decision::{Decision, Verdict};
 pub use exemption::{Exemption, exempted};
+pub use ownership::acting;
 pub use violation::Violation;
 
 use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
@@ -33,7 +34,8 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
     if change.object.metadata.terminating || cleans_up(change, around) {
         return Decision::new(matching, Vec::new(), false);
     }
-    let pending = change.way == Way::StatefulSet && mutate::plan(change, &matching) != Injection::Nothing;
+    let pending =
+        change.way == Way::StatefulSet && mutate::plan(change, &acting(change, &matching)) != Injection::Nothing;
     let mut violations = Vec::new();
     if !is_about_metadata_only(change) {
         let court = Court {
@@ -74,7 +76,6 @@ fn is_about_metadata_only(change: &Change<'_>) -> bool {
 
 /// What these policies do for the StatefulSet by themselves.
 fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Provided {
-    let mut active = policies.iter().filter(|policy| !ownership::spares(policy, change));
     let softened = !Injected::recorded(&change.object.metadata).preferred.is_empty();
     let soft_terms = placements(policies).iter().any(|placement| placement.mode == AntiAffinityMode::Preferred);
     let soft_constraints = policies
@@ -82,7 +83,7 @@ fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Pro
         .flat_map(|policy| &policy.spec.mutate.topology_spread_constraints)
         .any(|constraint| constraint.when_unsatisfiable == WhenUnsatisfiable::ScheduleAnyway);
     Provided {
-        budget: active.any(|policy| policy.spec.pod_disruption_budget.is_some()),
+        budget: acting(change, policies).iter().any(|policy| policy.spec.pod_disruption_budget.is_some()),
         soft_spread: softened || soft_terms || soft_constraints,
         pending_spread: pending,
     }

@@ -46,6 +46,7 @@ fn three(owned_by_operator: &str) -> String {
     let spec = json!({
         "match": {"ownedByOperator": owned_by_operator},
         "validate": {"replicas": {"action": "Deny", "minimum": 3}},
+        "mutate": {"podAntiAffinity": [{"topologyKey": "kubernetes.io/hostname", "mode": "Preferred"}]},
     });
     policy("three", &spec)
 }
@@ -57,6 +58,10 @@ fn what_an_operator_owns_and_writes_is_only_warned_about_l27() {
     let lenient = Quorate::builder(cluster).policy(&three("Warn")).start().unwrap();
     let strict = Quorate::builder(cluster).policy(&three("Enforce")).start().unwrap();
     let few = "spec.replicas: 1 is below the minimum 3";
+    let injected = |place: &Place<'_>| {
+        let stored = place.object("statefulset", "db").unwrap();
+        !stored["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"].is_null()
+    };
     for (quorate, enforces) in [(&lenient, false), (&strict, true)] {
         let place = Place::governed(cluster, quorate, "operator");
         let owner = json!({"apiVersion": "operator.example/v1", "kind": "DatabaseCluster", "metadata": {"name": "db"}});
@@ -67,12 +72,15 @@ fn what_an_operator_owns_and_writes_is_only_warned_about_l27() {
             |replicas| place.as_user("gitops", &["apply", "-f", "-"]).stdin(&database(replicas)).run().unwrap();
         if enforces {
             denied(&as_operator(1), few);
+            silent(&as_operator(3));
+            assert!(injected(&place));
             continue;
         }
         // A person's own request is judged as any other.
         denied(&place.as_user("developer", &["apply", "-f", "-"]).stdin(&database(1)).run().unwrap(), few);
         warned(&as_operator(1), few);
         silent(&as_operator(3));
+        assert!(!injected(&place), "a tug of war with the operator");
         let scale = |user| place.as_user(user, &["scale", "statefulset/db", "--replicas=1"]).run().unwrap();
         denied(&scale("developer"), few);
         warned(&scale("gitops"), few);

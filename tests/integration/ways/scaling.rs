@@ -156,10 +156,12 @@ fn nothing_of_quorate_may_write_a_stateful_set_l12() {
     let cluster = shared();
     let _quorate = Quorate::builder(cluster).policy(THREE).start().unwrap();
     let own = "--as=system:serviceaccount:quorate-system:quorate";
-    for resource in ["statefulsets", "statefulsets/scale", "statefulsets/status"] {
+    for subresource in ["", "scale", "status"] {
+        let subresource = format!("--subresource={subresource}");
         for verb in ["create", "update", "patch", "delete", "deletecollection"] {
-            let may = cluster.kubectl(&["auth", "can-i", verb, &format!("{resource}.apps"), "-A", own]).run().unwrap();
-            assert!(!may.success(), "Quorate may {verb} {resource}");
+            let words = ["auth", "can-i", verb, "statefulsets.apps", &subresource, "-A", own];
+            let may = cluster.kubectl(&words).run().unwrap();
+            assert!(!may.success() && may.stdout.trim() == "no", "{may}");
         }
     }
     let reads = cluster.kubectl(&["auth", "can-i", "watch", "statefulsets.apps", "-A", own]).run().unwrap();
