@@ -5,6 +5,7 @@
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 
+mod admission;
 mod check;
 mod control_plane;
 mod examples;
