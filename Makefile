@@ -47,6 +47,10 @@ manifests: ## Write the policies that deploy/manifests installs, from policies/
 	done; } >deploy/manifests/policies.yaml.new
 	@mv deploy/manifests/policies.yaml.new deploy/manifests/policies.yaml
 
+.PHONY: docs
+docs: ## Write docs/rules.md, from the comments in src/rules/
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration rules_reference:: >/dev/null
+
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache
 	cargo clean

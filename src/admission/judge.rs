@@ -75,8 +75,8 @@ impl Judge<'_> {
         let mut on_internal_error = self.policies.on_internal_error();
         loop {
             match self.source.read(missing, &mut situation).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
+                Ok(true) if subject.bears_on(&situation.statefulset) => {}
+                Ok(_) => return Ok(None),
                 Err(error) => return Err((on_internal_error, error.into())),
             }
             live |= missing;
@@ -122,7 +122,7 @@ impl Judge<'_> {
     fn decided(&self, decision: &Decision) -> Answer {
         for violation in &decision.violations {
             let action = if violation.exempt { "Exempt" } else { violation.action.name() };
-            self.metrics.violation(violation.rule.name(), action);
+            self.metrics.violation(violation.rule, action);
         }
         Answer::decided(decision)
     }

@@ -180,11 +180,12 @@ fn print(decision: &Decision) -> io::Result<()> {
     Ok(())
 }
 
-fn is_statefulset(object: &Value) -> bool {
+pub(super) fn is_statefulset(object: &Value) -> bool {
     object["kind"] == "StatefulSet" && object["apiVersion"].as_str().is_some_and(|version| version.starts_with("apps/"))
 }
 
-fn label(text: &str) -> anyhow::Result<(String, String)> {
+/// A label as it is written on a command line.
+pub(super) fn label(text: &str) -> anyhow::Result<(String, String)> {
     let (key, value) = text.split_once('=').ok_or_else(|| anyhow!("write KEY=VALUE, as in environment=production"))?;
     Ok((key.to_owned(), value.to_owned()))
 }

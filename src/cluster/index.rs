@@ -42,6 +42,11 @@ impl<F> Index<F> {
         names.map_while(|name| name.strip_prefix(prefix)).any(&mut rest)
     }
 
+    /// The facts of every object, in no order.
+    pub(super) fn all(&self) -> Vec<Arc<F>> {
+        self.read().values().flat_map(|by_name| by_name.values()).cloned().collect()
+    }
+
     /// Keeps the facts of an object, in place of older ones.
     pub(super) fn insert(&self, namespace: String, name: String, facts: F) {
         Arc::make_mut(self.write().entry(namespace).or_default()).insert(name, Arc::new(facts));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Exemption, ownership};
+use super::{Exemption, acting};
 use crate::facts::{Change, Evidence, Surroundings};
 use crate::mutate::{self, Beyond, Infeasible, Plan};
-use crate::policy::{OwnedByOperator, Policy};
+use crate::policy::Policy;
 use crate::rules::{Action, Finding};
 
 /// What these policies, which match the request's object, have injected into it.
@@ -39,13 +39,11 @@ enum Stance {
 }
 
 fn stance(change: &Change<'_>, policies: &[Arc<Policy>], now: Timestamp) -> Stance {
-    let mut policies = policies.to_vec();
-    if ownership::is_operators(change) {
-        policies.retain(|policy| policy.spec.selection.owned_by_operator == OwnedByOperator::Enforce);
-        if policies.is_empty() {
-            return Stance::Owned;
-        }
+    let acting = acting(change, policies);
+    if acting.is_empty() && !policies.is_empty() {
+        return Stance::Owned;
     }
+    let policies = acting;
     let opted_out = Exemption::of(&change.object.metadata).filter(Exemption::disables_injection);
     let objects = |exemption: &Exemption| {
         policies.iter().any(|policy| injects(policy) && exemption.objection(policy, now).is_some())

@@ -17,4 +17,6 @@ mod policy_files;
 mod policy_reload;
 mod purity;
 mod repository;
+mod rules_reference;
 mod server;
+mod ways;
