@@ -1,6 +1,5 @@
 //! The effective policy for an object: what several policies come to together, and which of them each part comes from.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{AntiAffinityMode, MaxUnavailable, OwnedByOperator, Policy, placements, spreadings};
