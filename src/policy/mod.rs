@@ -10,7 +10,7 @@ mod set;
 mod values;
 
 pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse};
-pub use merge::{Placement, placements};
+pub use merge::{Placement, budget, placements};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,
     PodDisruptionBudget, Policy, Spec, TopologySpread, UnhealthyPodEvictionPolicy, UserTerms, WhenInfeasible,

@@ -4,6 +4,7 @@
 //! is the same StatefulSet before and after, the same rules, and the same ratchet. This module knows neither where facts come
 //! from nor how a decision is told.
 
+mod announcement;
 mod decision;
 mod exemption;
 mod ownership;
@@ -59,7 +60,8 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
             violation.finding.rests_on |= Evidence::PARENT;
         }
     }
-    Decision::new(matching, violations, pending)
+    let notices = announcement::budget(change, around, &matching).into_iter().collect();
+    Decision { notices, ..Decision::new(matching, violations, pending) }
 }
 
 /// Whether the request deletes a Service as the last step of something that was decided before (L98).
