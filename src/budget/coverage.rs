@@ -24,11 +24,7 @@ const PER_POD: &[&str] =
 pub fn coverage(selector: Option<&LabelSelector>, template: &Labels) -> Coverage {
     let Some(selector) = selector else { return Coverage::Disjoint };
     let labels = selector.match_labels.iter().map(|(key, value)| {
-        if is_of_each_pod(key) {
-            Coverage::MayCover
-        } else {
-            Coverage::certain(template.get(key) == Some(value))
-        }
+        if is_of_each_pod(key) { Coverage::MayCover } else { Coverage::certain(template.get(key) == Some(value)) }
     });
     let expressions = selector.match_expressions.iter().map(|requirement| {
         if is_of_each_pod(&requirement.key) {

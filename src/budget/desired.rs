@@ -107,7 +107,10 @@ impl fmt::Display for Reason {
                 write!(formatter, "PodDisruptionBudget {by} covers the pods, and under two every eviction fails")
             }
             Self::MayBeCovered { by } => {
-                write!(formatter, "PodDisruptionBudget {by} covers some of the pods, and under two every eviction fails")
+                write!(
+                    formatter,
+                    "PodDisruptionBudget {by} covers some of the pods, and under two every eviction fails"
+                )
             }
             Self::Shares { with } => write!(
                 formatter,
@@ -129,7 +132,8 @@ pub fn desired(candidates: &[Candidate<'_>], budgets: &[Budget]) -> Vec<Wanted> 
     for budget in budgets.iter().filter(|budget| !budget.ours && !budget.orphaned) {
         let Some(selector) = &budget.selector else { continue };
         for (index, coverage) in pods.selected_by(selector) {
-            wanted[index] = covered(std::mem::replace(&mut wanted[index], Wanted::None(Reason::NotAsked)), budget, coverage);
+            wanted[index] =
+                covered(std::mem::replace(&mut wanted[index], Wanted::None(Reason::NotAsked)), budget, coverage);
         }
     }
     share(candidates, &pods, &mut wanted);

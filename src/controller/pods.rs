@@ -23,9 +23,10 @@ pub(super) struct Overlap {
 impl Overlap {
     /// Whether the budget is still there with that selector.
     pub(super) fn holds(&self, inside: &Inside) -> bool {
-        inside.budgets.iter().any(|budget| {
-            budget.name == self.by && !budget.ours && budget.selector.as_ref() == Some(&self.selector)
-        })
+        inside
+            .budgets
+            .iter()
+            .any(|budget| budget.name == self.by && !budget.ours && budget.selector.as_ref() == Some(&self.selector))
     }
 }
 

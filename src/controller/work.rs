@@ -305,9 +305,7 @@ fn state_after(outcome: Outcome, name: &str) -> Result<Option<Told>, String> {
 fn written(reason: &'static str, action: &'static str, kept: &Kept) -> Told {
     let note = format!(
         "PodDisruptionBudget {} now has maxUnavailable {}, as policy {} asks",
-        kept.name,
-        kept.terms.max_unavailable,
-        kept.terms.policy
+        kept.name, kept.terms.max_unavailable, kept.terms.policy
     );
     Told { reason, action, note, warns: false }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    AntiAffinityMode, MaxUnavailable, OnExisting, OwnedByOperator, Policy, TopologyKey, UserTerms, Weight, WhenInfeasible,
+    AntiAffinityMode, MaxUnavailable, OnExisting, OwnedByOperator, Policy, TopologyKey, UserTerms, Weight,
+    WhenInfeasible,
 };
 use crate::budget::{Reason, Terms, quorum};
 use crate::facts::{Amount, Owner, StatefulSet};
@@ -113,8 +114,10 @@ mod tests {
     }
 
     fn statefulset(replicas: i32, owner: Option<&str>) -> StatefulSet {
-        let owner = owner.map(|api_version| json!([{"apiVersion": api_version, "kind": "X", "name": "x", "controller": true}]));
-        from_value(json!({"metadata": {"name": "db", "ownerReferences": owner}, "spec": {"replicas": replicas}})).unwrap()
+        let owner =
+            owner.map(|api_version| json!([{"apiVersion": api_version, "kind": "X", "name": "x", "controller": true}]));
+        from_value(json!({"metadata": {"name": "db", "ownerReferences": owner}, "spec": {"replicas": replicas}}))
+            .unwrap()
     }
 
     #[rstest]
@@ -136,10 +139,8 @@ mod tests {
 
     #[test]
     fn what_an_operator_owns_gets_one_only_where_a_policy_enforces_l27() {
-        let enforcing = policy(
-            "b",
-            json!({"match": {"ownedByOperator": "Enforce"}, "podDisruptionBudget": {"maxUnavailable": 2}}),
-        );
+        let enforcing =
+            policy("b", json!({"match": {"ownedByOperator": "Enforce"}, "podDisruptionBudget": {"maxUnavailable": 2}}));
         let owned = statefulset(5, Some("acid.zalan.do/v1"));
         assert_eq!(budget(&owned, &[asks("a", 1)]), Err(Reason::Operators));
         assert_eq!(budget(&owned, &[asks("a", 1), enforcing]).unwrap().policy, "b");

@@ -296,8 +296,12 @@ fn what_an_operator_writes_is_not_denied_l27(
     #[case] verdict: Verdict,
 ) {
     let mut object = statefulset(1);
-    object.metadata.controller =
-        Some(Owner { api_version: api_version.to_owned(), kind: "Some".to_owned(), name: "db".to_owned(), uid: String::new() });
+    object.metadata.controller = Some(Owner {
+        api_version: api_version.to_owned(),
+        kind: "Some".to_owned(),
+        name: "db".to_owned(),
+        uid: String::new(),
+    });
     let change = Change { requester: Some(requester), ..create(&object) };
     assert_eq!(decide(&change, vec![minimum_of_three()]).verdict(), verdict);
     let mut enforcing = minimum_of_three();

@@ -5,6 +5,7 @@
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 
+mod budgets;
 mod control_plane;
 mod examples;
 mod generate;

@@ -22,7 +22,7 @@ use crate::cluster::{Cluster, Objects, Source, Target, connect};
 use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
-use crate::server::{Connections, Phase, Limits, Port, Probe, Shutdown, admin, dial_self, listen, tls, webhook};
+use crate::server::{Connections, Limits, Phase, Port, Probe, Shutdown, admin, dial_self, listen, tls, webhook};
 use crate::telemetry::{Health, State};
 
 /// What the flags name, read, bound and reached.
