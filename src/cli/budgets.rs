@@ -1,4 +1,4 @@
-//! `quorate budgets`: the PodDisruptionBudgets that Quorate made.
+//! `quorate budgets`: the budgets that Quorate made.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

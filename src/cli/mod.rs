@@ -28,7 +28,7 @@ enum Command {
     Check(check::Args),
     /// Look after policy files
     Policy(policy::Args),
-    /// Look after the PodDisruptionBudgets that Quorate made
+    /// Look after the budgets that Quorate made
     Budgets(budgets::Args),
     /// Make a CA and a serving certificate for development
     Certs(certs::Args),

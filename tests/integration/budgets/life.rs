@@ -123,7 +123,10 @@ fn a_changed_policy_changes_it() {
     event(cluster, &namespace, "db", "BudgetWithdrawn", "no policy asks for one");
 
     // A pod that somebody labelled by hand is under their budget too, as only the pods tell.
-    apply(cluster, &namespace, &budget("theirs", &json!({"matchLabels": {"special": "yes"}})));
+    let mut theirs = budget("theirs", &json!({"matchLabels": {"special": "yes"}}));
+    // Of one pod among four, maxUnavailable 1 would let none go: Kubernetes counts those of the whole StatefulSet.
+    theirs["spec"] = json!({"minAvailable": 0, "selector": theirs["spec"]["selector"]});
+    apply(cluster, &namespace, &theirs);
     kubectl(cluster, &namespace, &["label", "pod", "db-0", "special=yes"]);
     fs::write(&file, changing("podDisruptionBudget: { maxUnavailable: 50% }")).unwrap();
     wait_for("the policy to be read", || {
@@ -222,8 +225,8 @@ fn overlapping_statefulsets_share_one_l50_l56() {
 fn what_an_operator_owns_has_none_unless_the_policy_enforces_l27() {
     for (policy, expected) in [("quorum", &[][..]), ("enforcing", &["owned-quorate"][..])] {
         let (cluster, namespace) = namespace("owned", policy);
-        let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "operator"}});
-        apply(cluster, &namespace, &owner);
+        let operator = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "operator"}});
+        apply(cluster, &namespace, &operator);
         let uid = cluster.object(&namespace, "configmap", "operator").unwrap()["metadata"]["uid"].clone();
         let mut owned = statefulset("owned", 2, &app("owned"));
         // The garbage collector can't look for a kind that isn't served, and leaves what it owns alone.
