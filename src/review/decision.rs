@@ -117,7 +117,10 @@ impl Decision {
         if self.pending_injection {
             warnings.push(PENDING.to_owned());
         }
-        warnings.extend(self.notices.iter().cloned());
+        // Of what is denied, nothing follows.
+        if self.verdict() != Verdict::Deny {
+            warnings.extend(self.notices.iter().cloned());
+        }
         warnings
     }
 

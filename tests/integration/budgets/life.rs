@@ -12,11 +12,20 @@ fn app(name: &str) -> Value {
     json!({"app": name})
 }
 
+const DENYING: &str = "
+apiVersion: quorate.dev/v1alpha1
+kind: AvailabilityPolicy
+metadata: { name: denying }
+spec:
+  match: { objectSelector: { matchLabels: { denied: 'yes' } } }
+  validate: { replicas: { action: Deny, minimum: 9 } }
+";
+
 /// What will follow is announced, by a dry run too; what stays as it is, is not.
 #[test]
 fn admission_announces_it() {
     let cluster = shared();
-    let quorate = Quorate::builder(cluster).policy(POLICIES).start().unwrap();
+    let quorate = Quorate::builder(cluster).policy(POLICIES).policy(DENYING).start().unwrap();
     let namespace = quorate.namespace("announced", &[("budgets", "quorum")]).unwrap();
     let warnings = |set: &Value, flags: &[&str]| {
         let call = cluster.kubectl(&[&["apply", "-f", "-"], flags].concat()).namespace(&namespace);
@@ -35,6 +44,10 @@ fn admission_announces_it() {
     set["spec"]["replicas"] = json!(5);
     assert_eq!(warnings(&set, &[]), announced(2));
     assert_eq!(warnings(&statefulset("one", 1, &app("one")), &[]), "");
+    let mut denied = statefulset("denied", 3, &app("denied"));
+    denied["metadata"]["labels"] = json!({"denied": "yes"});
+    let output = cluster.kubectl(&["apply", "-f", "-"]).namespace(&namespace).stdin(&denied.to_string()).run().unwrap();
+    assert!(!output.success() && !output.stderr.contains("will follow"), "{output}");
     apply(cluster, &namespace, &budget("theirs", &json!({"matchLabels": {"app": "web"}})));
     wait_for("the cache", || {
         let found = warnings(&statefulset("web", 3, &app("web")), &["--dry-run=server"]);
