@@ -25,6 +25,7 @@ cluster: programs ## Leave a control plane running with Quorate in front of it, 
 test: lint programs ## Everything that CI checks: lint, then all tests, then the docs
 	cargo test --locked
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
+	@echo "make test: lint, tests and docs passed"
 
 .PHONY: lint
 lint: tools ## Formatting, clippy, shellcheck, yamllint, licences and advisories of dependencies
@@ -45,6 +46,10 @@ manifests: ## Write the policies that deploy/manifests installs, from policies/
 		echo "  $$name.yaml: |"; sed 's/^./    &/' "policies/$$name.yaml"; \
 	done; } >deploy/manifests/policies.yaml.new
 	@mv deploy/manifests/policies.yaml.new deploy/manifests/policies.yaml
+
+.PHONY: docs
+docs: ## Write docs/rules.md, from the comments in src/rules/
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration rules_reference:: >/dev/null
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache

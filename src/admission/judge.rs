@@ -11,7 +11,7 @@ use crate::cluster::Source;
 use crate::facts::{Change, Evidence, Situation, StatefulSet};
 use crate::mutate::{self, Injection};
 use crate::policy::{OnInternalError, PolicySet};
-use crate::review::{Decision, evaluate};
+use crate::review::{Decision, acting, evaluate};
 use crate::telemetry::Metrics;
 
 /// What one request is judged with.
@@ -75,8 +75,8 @@ impl Judge<'_> {
         let mut on_internal_error = self.policies.on_internal_error();
         loop {
             match self.source.read(missing, &mut situation).await {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
+                Ok(true) if subject.bears_on(&situation.statefulset) => {}
+                Ok(_) => return Ok(None),
                 Err(error) => return Err((on_internal_error, error.into())),
             }
             live |= missing;
@@ -98,7 +98,8 @@ impl Judge<'_> {
         let mut situation = Situation { statefulset: (**object).clone(), surroundings };
         self.source.read(unknown, &mut situation).await?;
         let policies = self.policies.matching(&object.metadata, &situation.surroundings.namespace);
-        let Injection::Inject { new, all } = mutate::plan(&change(incoming, subject, object), &policies) else {
+        let change = change(incoming, subject, object);
+        let Injection::Inject { new, all } = mutate::plan(&change, &acting(&change, &policies)) else {
             return Ok(Answer::left_alone(&policies));
         };
         match mutate::patch(written.get(), &new, &all) {
@@ -116,7 +117,7 @@ impl Judge<'_> {
     fn decided(&self, decision: &Decision) -> Answer {
         for violation in &decision.violations {
             let action = if violation.exempt { "Exempt" } else { violation.action.name() };
-            self.metrics.violation(violation.rule.name(), action);
+            self.metrics.violation(violation.rule, action);
         }
         Answer::decided(decision)
     }

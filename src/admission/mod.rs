@@ -3,6 +3,7 @@
 //! Strict in what it sends, lenient in what it takes (L2, L10): whatever has a uid gets an answer with that uid, also where
 //! the object can't be decoded, the deadline passes, or our own code panics. This module decides nothing itself.
 
+mod census;
 mod decode;
 mod failure;
 mod judge;

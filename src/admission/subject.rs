@@ -94,24 +94,31 @@ impl Subject {
 
     /// The StatefulSets that the request bears on, as far as is known, and whether they are all to be read live first.
     pub(super) fn statefulsets(&self, namespace: &str, source: &Source) -> (Vec<StatefulSet>, bool) {
-        let those = |depends: &dyn Fn(&StatefulSet) -> bool| {
-            let all = source.statefulsets(namespace);
-            (all.into_iter().filter(|each| depends(each)).map(Arc::unwrap_or_clone).collect(), false)
-        };
         match self {
             Self::StatefulSet { object, .. } => (vec![(**object).clone()], false),
             Self::Scale { name, .. } => match source.statefulset(namespace, name) {
                 Some(statefulset) => (vec![Arc::unwrap_or_clone(statefulset)], false),
                 None => (vec![named(namespace, name)], true),
             },
+            Self::Service { .. } | Self::Autoscaler { .. } | Self::Budget { .. } => {
+                let all = source.statefulsets(namespace).into_iter();
+                (all.filter(|each| self.bears_on(each)).map(Arc::unwrap_or_clone).collect(), false)
+            }
+        }
+    }
+
+    /// Whether the request bears on a StatefulSet of its namespace. What is read live may be another one by the same name.
+    pub(super) fn bears_on(&self, statefulset: &StatefulSet) -> bool {
+        match self {
+            Self::StatefulSet { .. } | Self::Scale { .. } => true,
             Self::Service { old, new } => {
                 let name = new.as_ref().or(old.as_ref()).map(|service| service.name.as_str());
-                those(&|statefulset| statefulset.service_name.as_deref() == name)
+                statefulset.service_name.as_deref() == name
             }
-            Self::Autoscaler { new, .. } => those(&|statefulset| new.targets(statefulset)),
-            Self::Budget { new, .. } => those(&|statefulset| {
+            Self::Autoscaler { new, .. } => new.targets(statefulset),
+            Self::Budget { new, .. } => {
                 coverage(new.selector.as_ref(), &statefulset.template.labels) != Coverage::Disjoint
-            }),
+            }
         }
     }
 }

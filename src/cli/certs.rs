@@ -1,5 +1,6 @@
 //! `quorate certs`: a CA and a serving certificate for development.
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,7 +33,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { out, service, namespace, dns, days, force } = args;
     let made = make(&Request { directory: out, service, namespace, names: dns, days, force })?;
-    print!("{}", summary(&made, days));
+    write!(stdout(), "{}", summary(&made, days))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! `quorate check`: reviews manifests as the webhook would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,11 +15,12 @@ use crate::files::manifests::{self, Manifest};
 use crate::files::policies;
 use crate::mutate::{self, Injection};
 use crate::policy::PolicySet;
-use crate::review::{Decision, Verdict, evaluate};
+use crate::review::{Decision, Verdict, acting, evaluate};
 use crate::rules::Action;
 
 /// Arguments of `quorate check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 where nothing would be denied, 1 where something would be, 2 for bad input.")]
 pub(super) struct Args {
     /// Manifests to review: files, directories, or `-` for standard input; all of them together are one cluster
     #[arg(required = true, value_name = "PATH")]
@@ -43,7 +45,7 @@ const DENIED: u8 = 1;
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let policies = read_policies(&args.policies.policies)?;
     let manifests = manifests::read(&args.paths)?;
-    warn_of_doubles(&manifests);
+    warn_of_doubles(&manifests, &args.namespace);
     let mut around = manifests::read(&args.surroundings)?;
     around.extend(manifests.iter().cloned());
     let cluster = Cluster {
@@ -51,33 +53,45 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         default_namespace: args.namespace,
         namespace_labels: args.namespace_labels.into_iter().collect(),
     };
+    let statefulsets: Vec<&Manifest> = manifests.iter().filter(|manifest| is_statefulset(&manifest.object)).collect();
+    if statefulsets.is_empty() {
+        writeln!(stdout(), "nothing to review: no StatefulSet among the manifests")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut tally = BTreeMap::new();
-    for manifest in manifests.iter().filter(|manifest| is_statefulset(&manifest.object)) {
+    for &manifest in &statefulsets {
         let verdict = cluster.review(manifest, &policies)?;
         *tally.entry(verdict).or_insert(0_usize) += 1;
+    }
+    if let Some(text) = cluster.undecided(&statefulsets, &policies) {
+        writeln!(stdout(), "undecided: {text}")?;
     }
     let count = |verdict| tally.get(&verdict).copied().unwrap_or_default();
     let (denied, warned) = (count(Verdict::Deny), count(Verdict::Warn));
     let total: usize = tally.values().sum();
-    println!("{total} reviewed: {denied} denied, {warned} with warnings, {} clean", total - denied - warned);
+    writeln!(stdout(), "{total} reviewed: {denied} denied, {warned} with warnings, {} clean", total - denied - warned)?;
     Ok(if denied > 0 { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
 }
 
 /// Says where an object is there twice: together the manifests are one cluster, which holds only one of them.
-fn warn_of_doubles(manifests: &[Manifest]) {
+fn warn_of_doubles(manifests: &[Manifest], default_namespace: &str) {
     let mut seen = BTreeMap::new();
     for manifest in manifests {
-        let text = |pointer| manifest.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (kind, namespace, name) = (text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
-        if let Some(first) = seen.insert((kind, namespace, name), manifest)
-            && !name.is_empty()
-        {
+        let text = |pointer| manifest.object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (Some(kind), Some(name)) = (text("/kind"), text("/metadata/name")) else { continue };
+        let namespace = text("/metadata/namespace").unwrap_or(default_namespace);
+        if let Some(first) = seen.insert((kind, namespace, name), manifest) {
             eprintln!(
-                "quorate: {}:{}: {kind} {name} is at {}:{} too; the last one counts, so check them one by one",
-                manifest.file, manifest.line, first.file, first.line
+                "quorate: {}: {kind} {name} again, after {}; the later one counts, so check each cluster's manifests by themselves",
+                place(manifest),
+                place(first),
             );
         }
     }
+}
+
+fn place(manifest: &Manifest) -> String {
+    format!("{}:{}", manifest.file, manifest.line)
 }
 
 fn read_policies(paths: &[PathBuf]) -> anyhow::Result<PolicySet> {
@@ -93,21 +107,19 @@ struct Cluster {
 
 impl Cluster {
     fn review(&self, manifest: &Manifest, policies: &PolicySet) -> anyhow::Result<Verdict> {
-        let place = || format!("{}:{}", manifest.file, manifest.line);
-        let mut object: StatefulSet = serde_json::from_value(manifest.object.clone())
-            .with_context(|| format!("{}: can't be decoded", place()))?;
+        let place = || place(manifest);
+        let mut object: StatefulSet = manifest.decode()?;
         if object.metadata.namespace.is_empty() {
             self.default_namespace.clone_into(&mut object.metadata.namespace);
         }
         let mut surroundings = self.objects.around(&object);
-        let known = self.objects.has_namespace(&object.metadata.namespace) || !self.namespace_labels.is_empty();
         if !self.objects.has_namespace(&object.metadata.namespace) {
             surroundings.namespace = Namespace::bare(&object.metadata.namespace);
             surroundings.namespace.labels.extend(self.namespace_labels.clone());
         }
         let change = Change { way: Way::StatefulSet, object: &object, old: None, dry_run: false, requester: None };
         let matching = policies.matching(&object.metadata, &surroundings.namespace);
-        let mutated: Option<StatefulSet> = match mutate::plan(&change, &matching) {
+        let mutated: Option<StatefulSet> = match mutate::plan(&change, &acting(&change, &matching)) {
             Injection::Inject { new, all } => {
                 let (_, patched) = mutate::patch(&manifest.object.to_string(), &new, &all)
                     .with_context(|| format!("{}: can't be mutated", place()))?;
@@ -117,18 +129,33 @@ impl Cluster {
         };
         let change = Change { object: mutated.as_ref().unwrap_or(&object), ..change };
         let decision = evaluate(&change, &surroundings, policies, Timestamp::now());
-        println!("{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name);
-        print(&decision);
-        if !known && policies.needs_namespace_labels() {
-            println!(
-                "  undecided  policies with a namespaceSelector: no manifest has the Namespace; add it, or give --namespace-labels"
-            );
-        }
+        writeln!(stdout(), "{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name)?;
+        print(&decision)?;
         Ok(decision.verdict())
+    }
+
+    /// Which policies may match or not, as nothing says what labels the Namespaces have.
+    fn undecided(&self, statefulsets: &[&Manifest], policies: &PolicySet) -> Option<String> {
+        let names: Vec<&str> = policies.by_namespace_labels().map(|policy| policy.name.as_str()).collect();
+        let namespace = |manifest: &&Manifest| manifest.object["metadata"]["namespace"].as_str().map(str::to_owned);
+        let unknown: BTreeSet<String> = statefulsets
+            .iter()
+            .map(|manifest| namespace(manifest).unwrap_or_else(|| self.default_namespace.clone()))
+            .filter(|namespace| policies.governs(namespace) && !self.objects.has_namespace(namespace))
+            .collect();
+        if names.is_empty() || unknown.is_empty() || !self.namespace_labels.is_empty() {
+            return None;
+        }
+        let unknown: Vec<String> = unknown.into_iter().collect();
+        Some(format!(
+            "{} may apply too: no manifest has the Namespace {}, whose labels decide; add it, or give --namespace-labels",
+            names.join(", "),
+            unknown.join(", "),
+        ))
     }
 }
 
-fn print(decision: &Decision) {
+fn print(decision: &Decision) -> io::Result<()> {
     for violation in &decision.violations {
         let word = match violation.action {
             Action::Deny => "denied",
@@ -136,22 +163,24 @@ fn print(decision: &Decision) {
             Action::Audit => "audit",
             Action::Off => continue,
         };
-        println!("  {word:<9}  {violation}");
+        writeln!(stdout(), "  {word:<9}  {violation}")?;
     }
     if decision.violations.is_empty() {
         let names: Vec<&str> = decision.policies.iter().map(|policy| policy.name.as_str()).collect();
         match names.as_slice() {
-            [] => println!("  ok         no policy matches"),
-            names => println!("  ok         {}", names.join(", ")),
+            [] => writeln!(stdout(), "  ok         no policy matches")?,
+            names => writeln!(stdout(), "  ok         {}", names.join(", "))?,
         }
     }
+    Ok(())
 }
 
-fn is_statefulset(object: &Value) -> bool {
+pub(super) fn is_statefulset(object: &Value) -> bool {
     object["kind"] == "StatefulSet" && object["apiVersion"].as_str().is_some_and(|version| version.starts_with("apps/"))
 }
 
-fn label(text: &str) -> anyhow::Result<(String, String)> {
+/// A label as it is written on a command line.
+pub(super) fn label(text: &str) -> anyhow::Result<(String, String)> {
     let (key, value) = text.split_once('=').ok_or_else(|| anyhow!("write KEY=VALUE, as in environment=production"))?;
     Ok((key.to_owned(), value.to_owned()))
 }

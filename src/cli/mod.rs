@@ -7,6 +7,7 @@ mod policy;
 mod policy_paths;
 mod serve;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -54,7 +55,10 @@ pub fn run() -> ExitCode {
         Command::Certs(args) => certs::run(args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("quorate: {}", describe(&error));
+        // A reader that has seen enough, as in `quorate check … | head`, wants to hear nothing more.
+        if error.downcast_ref::<io::Error>().is_none_or(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+            eprintln!("quorate: {}", describe(&error));
+        }
         ExitCode::from(FAILED)
     })
 }

@@ -1,5 +1,7 @@
 //! `quorate policy`
 
+mod explain;
+
 use std::io::{self, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,8 +12,8 @@ use serde_json::json;
 use super::FAILED;
 use super::policy_paths::PolicyPaths;
 use crate::files::policies::Snapshot;
-use crate::policy::{AntiAffinityMode, LoadError, LoadErrors, Located, MaxUnavailable, Policy};
-use crate::rules::{Action, Validate};
+use crate::policy::{AntiAffinityMode, LoadError, LoadErrors, Located, Policy};
+use crate::rules::{Action, Rule, Validate};
 
 /// Arguments of `quorate policy`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,8 @@ pub(super) struct Args {
 enum Command {
     /// Say what is wrong with policy files, or what they hold; exit code 0 if all is well, 2 if not
     Validate(ValidateArgs),
+    /// Print what a rule is about, or the effective policy for an object and which policy each part comes from
+    Explain(explain::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +52,13 @@ enum Output {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Validate(args) = args.command;
+    match args.command {
+        Command::Validate(args) => validate(args),
+        Command::Explain(args) => explain::run(args),
+    }
+}
+
+fn validate(args: ValidateArgs) -> anyhow::Result<ExitCode> {
     let paths = if args.paths.is_empty() { args.policies.policies } else { args.paths };
     let read = Snapshot::take(&paths).located();
     match args.output {
@@ -127,39 +137,15 @@ fn summary(policy: &Policy) -> String {
     for constraint in &spec.mutate.topology_spread_constraints {
         parts.push(format!("spread by {}", constraint.topology_key.as_str()));
     }
-    parts.extend(spec.pod_disruption_budget.as_ref().map(|budget| match budget.max_unavailable {
-        MaxUnavailable::Quorum => "budget Quorum".to_owned(),
-        MaxUnavailable::Pods(pods) => format!("budget {pods}"),
-        MaxUnavailable::Percent(percent) => format!("budget {percent}%"),
-    }));
+    parts.extend(spec.pod_disruption_budget.as_ref().map(|budget| format!("budget {}", budget.max_unavailable)));
     parts.join("; ")
 }
 
-/// Every rule that the policy names, and its action.
+/// Every rule that the policy turns on, and its action.
 fn rules(validate: &Validate) -> Vec<(String, Action)> {
-    // Taken apart so that a new rule can't be forgotten here.
-    let Validate {
-        headless_service,
-        replicas,
-        persistent_storage,
-        readiness_probe,
-        update_strategy,
-        termination_grace_period,
-        pod_disruption_budget,
-        spread,
-    } = validate;
-    let rule = |name: &str, action: Option<Action>| action.map(|action| (name.to_owned(), action));
-    [
-        rule("headlessService", headless_service.as_ref().map(|settings| settings.action)),
-        replicas.as_ref().map(|settings| (format!("replicas < {}", settings.minimum), settings.action)),
-        rule("persistentStorage", persistent_storage.as_ref().map(|settings| settings.action)),
-        rule("readinessProbe", readiness_probe.as_ref().map(|settings| settings.action)),
-        rule("updateStrategy", update_strategy.as_ref().map(|settings| settings.action)),
-        rule("terminationGracePeriod", termination_grace_period.as_ref().map(|settings| settings.action)),
-        rule("podDisruptionBudget", pod_disruption_budget.as_ref().map(|settings| settings.action)),
-        rule("spread", spread.as_ref().map(|settings| settings.action)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    let named = |rule: &Rule| match &validate.replicas {
+        Some(settings) if *rule == Rule::Replicas => format!("replicas < {}", settings.minimum),
+        _ => rule.name().to_owned(),
+    };
+    Rule::ALL.iter().map(|rule| (named(rule), validate.action(*rule))).collect()
 }

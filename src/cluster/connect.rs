@@ -35,7 +35,7 @@ pub enum ConnectError {
     },
     /// There is neither a ServiceAccount nor a kubeconfig.
     #[error(
-        "no cluster: not in a Pod, and no usable kubeconfig ({0}); give --kubeconfig FILE, or --standalone to serve without a cluster"
+        "no cluster: not in a Pod, and no usable kubeconfig ({}); give --kubeconfig FILE, or --standalone to serve without a cluster", reason(.0)
     )]
     NoCluster(kube::config::InferConfigError),
     /// The client can't be made.
@@ -76,4 +76,9 @@ async fn config(target: &Target) -> Result<Config, ConnectError> {
         return Config::from_kubeconfig(&options).await.map_err(at);
     }
     Config::infer().await.map_err(ConnectError::NoCluster)
+}
+
+/// Why the kubeconfig can't be used: of the two causes of the error, the one that a person can do something about.
+fn reason(error: &kube::config::InferConfigError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -68,6 +68,11 @@ impl<F> Index<F> {
         all.into_iter().map(|(_, facts)| facts.clone()).collect()
     }
 
+    /// The facts of every object, in no order.
+    pub(super) fn all(&self) -> Vec<Arc<F>> {
+        self.read().values().flat_map(HashMap::values).cloned().collect()
+    }
+
     /// Keeps the facts of an object, in place of older ones.
     pub(super) fn insert(&self, namespace: String, name: String, facts: F) {
         let changed = self.changed(&namespace, &name);

@@ -171,6 +171,11 @@ impl Cluster {
         self.caches.statefulsets.all_in(namespace)
     }
 
+    /// Every StatefulSet that the caches know, in no order.
+    pub(super) fn every_statefulset(&self) -> Vec<Arc<StatefulSet>> {
+        self.caches.statefulsets.all()
+    }
+
     /// What the caches know of a StatefulSet's surroundings, and which kinds of it they don't know.
     pub(super) fn cached(&self, statefulset: &StatefulSet) -> (Surroundings, Evidence) {
         let name = &statefulset.metadata.namespace;

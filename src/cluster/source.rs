@@ -48,6 +48,15 @@ impl Source {
         }
     }
 
+    /// Every StatefulSet, as far as is known without a live read; in no order.
+    #[must_use]
+    pub fn every_statefulset(&self) -> Vec<Arc<StatefulSet>> {
+        match self {
+            Self::Cluster(cluster) => cluster.every_statefulset(),
+            Self::Objects(objects) => objects.statefulsets.values().cloned().collect(),
+        }
+    }
+
     /// Brings what a decision rests on up to date. A fixed set of objects always is. `false` where the StatefulSet itself was
     /// asked for and is no more.
     ///

@@ -5,11 +5,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::policies;
 use crate::cluster::Objects;
+use crate::policy::{LoadError, syntax_error};
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,24 +24,72 @@ pub struct Manifest {
     pub object: Value,
 }
 
+impl Manifest {
+    /// What rules need to know of the object.
+    ///
+    /// # Errors
+    ///
+    /// A field has a value that no such object can have.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ManifestError> {
+        serde_path_to_error::deserialize(&self.object).map_err(|error| ManifestError::WrongField {
+            file: self.file.clone(),
+            line: self.line,
+            kind: self.object["kind"].as_str().unwrap_or_default().to_owned(),
+            field: error.path().to_string(),
+            what: in_yaml_words(&error.inner().to_string()),
+        })
+    }
+}
+
+/// The decoder's words, without the names of its types.
+fn in_yaml_words(text: &str) -> String {
+    let text = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: ")).unwrap_or(text);
+    let Some((written, expected)) = text.rsplit_once(", expected ") else { return text.to_owned() };
+    let expected = match expected {
+        "a string" => "text",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        "a boolean" => "true or false",
+        "i32" | "i64" | "u32" | "u64" => "a whole number",
+        expected if expected.starts_with("struct ") => "a mapping",
+        expected => expected,
+    };
+    format!("{written} must be {expected}")
+}
+
 /// Why a manifest can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file or directory can't be read.
-    #[error("can't read {file}")]
+    #[error("{file}: can't be read: {source}")]
     Read {
         /// Its path.
         file: String,
         /// Why.
         source: io::Error,
     },
-    /// It is not YAML, nor JSON.
-    #[error("{file}: {message}")]
-    Syntax {
+    /// A directory holds no file that is read.
+    #[error("{directory}: holds no manifest (*.yaml, *.yml, *.json); directories inside of it are not read, name them")]
+    NoFiles {
         /// Its path.
+        directory: String,
+    },
+    /// It is not YAML, nor JSON.
+    #[error("{}{}", .0, .0.excerpt.as_ref().map(|lines| format!("\n{lines}")).unwrap_or_default())]
+    Syntax(LoadError),
+    /// A field has a value that no object of its kind can have.
+    #[error("{file}:{line}: {kind}: {field}: {what}")]
+    WrongField {
+        /// The file's path.
         file: String,
-        /// Where and what.
-        message: String,
+        /// The line on which the object begins.
+        line: u64,
+        /// The object's kind.
+        kind: String,
+        /// The field's path.
+        field: String,
+        /// What it is, and what it must be.
+        what: String,
     },
     /// A document is no Kubernetes object.
     #[error("{file}:{line}: not a Kubernetes object: {what}")]
@@ -70,7 +120,11 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Manifest>, ManifestError> {
             io::stdin().read_to_string(&mut text).map_err(|source| unreadable(STDIN, source))?;
             manifests.extend(parse(STDIN, &text)?);
         } else {
-            for file in files(path).map_err(|source| unreadable(path.display(), source))? {
+            let files = files(path).map_err(|source| unreadable(path.display(), source))?;
+            if files.is_empty() {
+                return Err(ManifestError::NoFiles { directory: path.display().to_string() });
+            }
+            for file in files {
                 manifests.extend(read_file(&file)?);
             }
         }
@@ -91,7 +145,10 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
-    let text = fs::read_to_string(path).map_err(|source| unreadable(path.display(), source))?;
+    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidData => unreadable(path.display(), io::Error::other("it is not UTF-8")),
+        _ => unreadable(path.display(), source),
+    })?;
     parse(&path.display().to_string(), &text)
 }
 
@@ -105,8 +162,8 @@ fn unreadable(file: impl Display, source: io::Error) -> ManifestError {
 ///
 /// The text is not YAML, or a document is no Kubernetes object.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
-    let documents: Vec<Spanned<Value>> = serde_saphyr::from_multiple(text)
-        .map_err(|error| ManifestError::Syntax { file: file.to_owned(), message: error.to_string() })?;
+    let documents: Vec<Spanned<Value>> =
+        serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Syntax(syntax_error(file, text, &error)))?;
     let mut manifests = Vec::new();
     for document in documents {
         let line = document.defined.line();
@@ -154,30 +211,26 @@ fn fault(object: &Value) -> Option<String> {
 pub fn surroundings(manifests: &[Manifest], default_namespace: &str) -> Result<Objects, ManifestError> {
     let mut objects = Objects::default();
     for manifest in manifests {
-        let decode_error = |error: serde_json::Error| ManifestError::NoObject {
-            file: manifest.file.clone(),
-            line: manifest.line,
-            what: error.to_string(),
-        };
-        add(&mut objects, &manifest.object, default_namespace).map_err(decode_error)?;
+        add(&mut objects, manifest, default_namespace)?;
     }
     Ok(objects)
 }
 
-fn add(objects: &mut Objects, object: &Value, default_namespace: &str) -> serde_json::Result<()> {
+fn add(objects: &mut Objects, manifest: &Manifest, default_namespace: &str) -> Result<(), ManifestError> {
+    let mut manifest = manifest.clone();
+    let object = &mut manifest.object;
     let version = object["apiVersion"].as_str().unwrap_or_default();
-    let group = version.split_once('/').map_or("", |(group, _)| group);
-    let mut object = object.clone();
+    let group = version.split_once('/').map_or("", |(group, _)| group).to_owned();
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     if object.pointer("/metadata/namespace").is_none_or(Value::is_null) && object["metadata"].is_object() {
         object["metadata"]["namespace"] = default_namespace.into();
     }
-    match (group, kind.as_str()) {
-        ("", "Namespace") => objects.add_namespace(serde_json::from_value(object)?),
-        ("", "Service") => objects.add_service(serde_json::from_value(object)?),
-        ("apps", "StatefulSet") => objects.add_statefulset(serde_json::from_value(object)?),
-        ("autoscaling", "HorizontalPodAutoscaler") => objects.add_autoscaler(serde_json::from_value(object)?),
-        ("policy", "PodDisruptionBudget") => objects.add_budget(serde_json::from_value(object)?),
+    match (group.as_str(), kind.as_str()) {
+        ("", "Namespace") => objects.add_namespace(manifest.decode()?),
+        ("", "Service") => objects.add_service(manifest.decode()?),
+        ("apps", "StatefulSet") => objects.add_statefulset(manifest.decode()?),
+        ("autoscaling", "HorizontalPodAutoscaler") => objects.add_autoscaler(manifest.decode()?),
+        ("policy", "PodDisruptionBudget") => objects.add_budget(manifest.decode()?),
         _ => {}
     }
     Ok(())

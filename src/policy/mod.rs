@@ -1,15 +1,17 @@
 //! Policies: their schema, which of them match an object, and how several are merged.
 //!
-//! The types are the schema of DESIGN's policy files and, later, of the CRD. They can't hold a wrong value: what is impossible
+//! The types are the schema of policy files and, later, of the CRD. They can't hold a wrong value: what is impossible
 //! is an error while decoding, at its line and column. This module decodes text and never opens a file.
 
+mod effective;
 mod load;
 mod merge;
 mod schema;
 mod set;
 mod values;
 
-pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse};
+pub use effective::{Effective, effective};
+pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse, syntax_error};
 pub use merge::{Placement, budget, placements};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,

@@ -42,7 +42,12 @@ impl PolicySet {
     /// Whether it takes the Namespace's labels to tell which policies match.
     #[must_use]
     pub fn needs_namespace_labels(&self) -> bool {
-        self.policies.iter().any(|policy| policy.spec.selection.namespace_selector.is_some())
+        self.by_namespace_labels().next().is_some()
+    }
+
+    /// The policies of which only the Namespace's labels tell whether they match, by name.
+    pub fn by_namespace_labels(&self) -> impl Iterator<Item = &Policy> {
+        self.policies.iter().map(Arc::as_ref).filter(|policy| policy.spec.selection.namespace_selector.is_some())
     }
 
     /// The policies that match a StatefulSet, by name.

@@ -151,6 +151,16 @@ pub enum MaxUnavailable {
     Percent(u8),
 }
 
+impl fmt::Display for MaxUnavailable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quorum => formatter.write_str("Quorum"),
+            Self::Pods(pods) => pods.fmt(formatter),
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for MaxUnavailable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct MaxUnavailableVisitor;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 
-use super::Violation;
+use super::{Violation, ownership};
 use crate::facts::{Change, Evidence, Metadata, Requester, Way};
 use crate::policy::{EndOfDay, Exemptions, Policy};
 use crate::rules::{Action, Finding, Rule};
@@ -75,13 +75,15 @@ impl Exemption {
     /// Whether it exempts from more than another one, for longer, or for another reason.
     fn exceeds(&self, other: &Self) -> bool {
         let longer = match (&self.until, &other.until) {
-            (None, Some(_)) | (Some(Err(_)), _) | (Some(Ok(_)), Some(Err(_))) => true,
-            (None | Some(Ok(_)), None) => false,
+            (until, was) if until == was => false,
             (Some(Ok(until)), Some(Ok(was))) => until > was,
+            (Some(Ok(_)), None) => false,
+            // Without a day, or with one that can't be read now or before, nobody can tell.
+            _ => true,
         };
         longer
             || self.reason != other.reason
-            || !self.unknown.is_empty()
+            || self.unknown.iter().any(|name| !other.unknown.contains(name))
             || self.rules.iter().any(|rule| !other.rules.contains(rule))
     }
 }
@@ -102,7 +104,32 @@ pub(super) fn review(change: &Change<'_>, policies: &[Arc<Policy>], now: Timesta
     if before.as_ref().is_some_and(|before| !exemption.exceeds(before)) {
         return Vec::new();
     }
-    policies.iter().filter_map(|policy| exemption.denial(policy, change.requester, now)).collect()
+    // A policy that allows none says so when it denies; here it has a say only where no other policy allows any.
+    let some_allow = policies.iter().any(|policy| policy.spec.exemptions.is_some());
+    policies
+        .iter()
+        .filter(|policy| policy.spec.exemptions.is_some() || !some_allow)
+        .filter_map(|policy| {
+            let mut violation = exemption.denial(policy, change.requester, now)?;
+            if ownership::spares(policy, change) {
+                violation.action = violation.action.min(Action::Warn);
+            }
+            Some(violation)
+        })
+        .collect()
+}
+
+/// The rules that a StatefulSet is exempt from now: of the policies that match and say most about the rule, none objects.
+#[must_use]
+pub fn exempted(metadata: &Metadata, policies: &[Arc<Policy>], now: Timestamp) -> Vec<Rule> {
+    let Some(exemption) = Exemption::of(metadata) else { return Vec::new() };
+    let counts = |rule: &Rule| {
+        let action = |policy: &Policy| policy.spec.validate.action(*rule);
+        let strictest = policies.iter().map(|policy| action(policy)).max().unwrap_or_default();
+        let mut concerned = policies.iter().filter(|policy| action(policy) == strictest);
+        strictest > Action::Off && concerned.all(|policy| exemption.objection(policy, now).is_none())
+    };
+    Rule::ALL.iter().filter(|rule| exemption.rules.contains(rule)).filter(|rule| counts(rule)).copied().collect()
 }
 
 impl Exemption {

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use decision::{Decision, Verdict};
-pub use exemption::Exemption;
+pub use exemption::{Exemption, exempted};
+pub use ownership::acting;
 pub use violation::Violation;
 
 use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
 use crate::mutate::{self, Injected, Injection};
-use crate::policy::{AntiAffinityMode, OwnedByOperator, Policy, PolicySet, WhenUnsatisfiable, placements};
+use crate::policy::{AntiAffinityMode, Policy, PolicySet, WhenUnsatisfiable, placements};
 use crate::rules::{Action, Provided, Subject};
 
 /// Judges a change of a StatefulSet, or of something around it.
@@ -34,7 +35,8 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
     if change.object.metadata.terminating || cleans_up(change, around) {
         return Decision::new(matching, Vec::new(), false);
     }
-    let pending = change.way == Way::StatefulSet && mutate::plan(change, &matching) != Injection::Nothing;
+    let pending =
+        change.way == Way::StatefulSet && mutate::plan(change, &acting(change, &matching)) != Injection::Nothing;
     let mut violations = Vec::new();
     if !is_about_metadata_only(change) {
         let court = Court {
@@ -76,10 +78,6 @@ fn is_about_metadata_only(change: &Change<'_>) -> bool {
 
 /// What these policies do for the StatefulSet by themselves.
 fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Provided {
-    let owned = ownership::is_operators(change);
-    let active = || {
-        policies.iter().filter(|policy| !owned || policy.spec.selection.owned_by_operator == OwnedByOperator::Enforce)
-    };
     let softened = !Injected::recorded(&change.object.metadata).preferred.is_empty();
     let soft_terms = placements(policies).iter().any(|placement| placement.mode == AntiAffinityMode::Preferred);
     let soft_constraints = policies
@@ -87,7 +85,7 @@ fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Pro
         .flat_map(|policy| &policy.spec.mutate.topology_spread_constraints)
         .any(|constraint| constraint.when_unsatisfiable == WhenUnsatisfiable::ScheduleAnyway);
     Provided {
-        budget: active().any(|policy| policy.spec.pod_disruption_budget.is_some()),
+        budget: acting(change, policies).iter().any(|policy| policy.spec.pod_disruption_budget.is_some()),
         soft_spread: softened || soft_terms || soft_constraints,
         pending_spread: pending,
     }
@@ -114,9 +112,10 @@ impl Court<'_> {
                 provided: self.provided,
             })
         };
-        let before = self.before.as_ref().map(|situation| (situation, check(situation)));
-        let lenient =
-            policy.spec.selection.owned_by_operator == OwnedByOperator::Warn && ownership::is_operators(self.change);
+        let before = self.before.as_ref().map(|before| (check(before), self.grown(before).as_ref().map(check)));
+        let enforceable = ratchet::is_enforceable(self.change, self.grows());
+        let over = ratchet::is_over(policy.spec.existing.as_ref(), self.now);
+        let lenient = ownership::spares(policy, self.change);
         check(&self.after)
             .into_iter()
             .map(|(rule, finding)| {
@@ -124,19 +123,33 @@ impl Court<'_> {
                 if lenient || (self.change.dry_run && finding.absence) {
                     action = action.min(Action::Warn);
                 }
-                if let Some((situation, findings)) = &before {
+                if let Some((before, growth)) = &before {
                     let expired =
                         self.exemption.as_ref().is_some_and(|exemption| exemption.has_expired(rule, self.now));
                     let ratchet = ratchet::Ratchet {
-                        grows: self.after.statefulset.replicas > situation.statefulset.replicas,
-                        enforced: ratchet::is_enforced(policy.spec.existing.as_ref(), self.change, self.now) || expired,
-                        before: findings,
+                        enforced: enforceable && (over || expired),
+                        before,
+                        growth: growth.as_deref().unwrap_or_default(),
                     };
                     action = ratchet.ease(action, rule, &finding);
                 }
                 Violation { about: None, rule, policy: policy.name.clone(), action, exempt: false, finding }
             })
             .collect()
+    }
+
+    /// Whether there will be more replicas than before.
+    fn grows(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| self.after.statefulset.replicas > before.statefulset.replicas)
+    }
+
+    /// What was there before, had it only been given the replicas that there will be; none where these are no more.
+    fn grown(&self, before: &Situation) -> Option<Situation> {
+        self.grows().then(|| {
+            let mut grown = before.clone();
+            grown.statefulset.replicas = self.after.statefulset.replicas;
+            grown
+        })
     }
 
     /// Lets pass what the object is exempt from, where every policy that denies it allows that.

@@ -4,8 +4,9 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::facts::{Autoscaler, Namespace, Old, Owner, Requester, Service, StatefulSet};
-use crate::policy::Spec;
+use crate::facts::{Autoscaler, Container, Namespace, Old, Owner, Requester, Service, StatefulSet};
+use crate::policy::{OwnedByOperator, Spec};
+use crate::rules::Rule;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 const DEVELOPER: Requester<'static> = Requester { username: "developer", groups: &[] };
@@ -72,6 +73,126 @@ fn the_ratchet_ends_with_its_day(#[case] day: &str, #[case] old: i32, #[case] ve
     let (old, mut new) = (statefulset(old), statefulset(2));
     new.template.labels.insert("changed".to_owned(), "yes".to_owned());
     assert_eq!(decide(&update(&new, &old), vec![policy]).verdict(), verdict);
+}
+
+#[rstest]
+#[case::growth_alone_passes(2, 3, "probe", Verdict::Warn)]
+#[case::from_zero_too(0, 1, "probe", Verdict::Warn)]
+#[case::growth_with_another_change(2, 3, "changed", Verdict::Deny)]
+#[case::shrinking(3, 2, "probe", Verdict::Deny)]
+fn growth_is_never_denied_even_after_its_day(
+    #[case] old: i32,
+    #[case] new: i32,
+    #[case] label: &str,
+    #[case] verdict: Verdict,
+) {
+    let policy = policy(
+        "strict",
+        json!({
+            "validate": {
+                "replicas": {"action": "Deny", "minimum": 3, "even": "Deny"},
+                "readinessProbe": {"action": "Deny"},
+                "podDisruptionBudget": {"action": "Deny"},
+                "spread": {"action": "Deny"},
+            },
+            "existing": {"enforceAfter": "2020-01-01"},
+        }),
+    );
+    let with_label = |replicas, label: &str| {
+        let mut statefulset = statefulset(replicas);
+        statefulset.template.labels.insert(label.to_owned(), String::new());
+        statefulset.template.containers =
+            vec![Container { name: "db".to_owned(), exposes_port: true, has_readiness_probe: false }];
+        statefulset
+    };
+    let (old, new) = (with_label(old, "probe"), with_label(new, label));
+    assert_eq!(decide(&update(&new, &old), vec![policy]).verdict(), verdict);
+}
+
+/// L80, L83
+#[rstest]
+#[case::as_few(2, Verdict::Warn)]
+#[case::fewer(1, Verdict::Deny)]
+#[case::more(3, Verdict::Allow)]
+fn an_autoscaler_that_comes_is_judged_by_what_there_was(#[case] min_replicas: i32, #[case] verdict: Verdict) {
+    let object = statefulset(2);
+    let autoscaler = Autoscaler {
+        namespace: "shop".to_owned(),
+        name: "db".to_owned(),
+        target: Some("db".to_owned()),
+        min_replicas,
+        max_replicas: 9,
+    };
+    let way = Way::Autoscaler { old: None, new: &autoscaler };
+    assert_eq!(decide(&Change { way, ..create(&object) }, vec![minimum_of_three()]).verdict(), verdict);
+}
+
+#[rstest]
+#[case::nothing_changes(2, Verdict::Warn)]
+#[case::worse(1, Verdict::Deny)]
+#[case::better(3, Verdict::Allow)]
+fn a_scale_request_that_changes_nothing_is_not_enforced(#[case] replicas: i32, #[case] verdict: Verdict) {
+    let mut policy = minimum_of_three();
+    policy.spec.existing = from_value(json!({"enforceAfter": "2020-01-01"})).unwrap();
+    let object = statefulset(2);
+    let change = Change { way: Way::Scale { replicas }, ..create(&object) };
+    assert_eq!(decide(&change, vec![policy]).verdict(), verdict);
+}
+
+/// What is wrong with an exemption is said once, not at every later change by whomever (L22).
+#[rstest]
+#[case::unknown_rule(json!({"quorate.dev/exempt": "replica"}))]
+#[case::no_date(json!({"quorate.dev/exempt": "replicas", "quorate.dev/exempt-until": "soon"}))]
+#[case::over(json!({"quorate.dev/exempt": "replicas", "quorate.dev/exempt-until": "2020-01-01"}))]
+#[case::endless(json!({"quorate.dev/exempt": "replicas"}))]
+fn an_unchanged_exemption_is_not_reviewed_again_l22(#[case] annotations: Value) {
+    let policy = policy("strict", json!({"exemptions": {"maxDays": 9, "groups": ["platform"]}}));
+    let mut old = statefulset(3);
+    old.metadata.annotations = from_value(annotations).unwrap();
+    let mut new = old.clone();
+    new.metadata.labels.insert("team".to_owned(), "a".to_owned());
+    assert_eq!(decide(&update(&new, &old), vec![policy.clone()]).verdict(), Verdict::Allow);
+    assert_eq!(decide(&create(&old), vec![policy]).verdict(), Verdict::Deny);
+}
+
+/// An operator may copy annotations of its custom resource.
+#[test]
+fn an_operator_is_only_warned_about_an_exemption_l27() {
+    let mut object = statefulset(3);
+    object.metadata.annotations.insert("quorate.dev/exempt".to_owned(), "replicas".to_owned());
+    object.metadata.controller = Some(Owner {
+        api_version: "operator.example/v1".to_owned(),
+        kind: "Database".to_owned(),
+        name: "db".to_owned(),
+        uid: String::new(),
+    });
+    let operator = Requester { username: "system:serviceaccount:operators:database", groups: &[] };
+    let by_operator = Change { requester: Some(operator), ..create(&object) };
+    let policy = policy("strict", json!({"exemptions": {"groups": ["platform"]}}));
+    assert_eq!(decide(&by_operator, vec![policy.clone()]).verdict(), Verdict::Warn);
+    assert_eq!(decide(&create(&object), vec![policy]).verdict(), Verdict::Deny);
+}
+
+#[test]
+fn a_policy_without_exemptions_is_silent_where_another_allows_them() {
+    let annotated = |replicas| {
+        let mut statefulset = statefulset(replicas);
+        statefulset.metadata.annotations.insert("quorate.dev/exempt".to_owned(), "replicas".to_owned());
+        statefulset
+    };
+    let allows =
+        policy("allows", json!({"exemptions": {}, "validate": {"replicas": {"action": "Deny", "minimum": 3}}}));
+    let silent = policy("silent", json!({"validate": {"replicas": {"action": "Deny", "minimum": 2}}}));
+    let exempt = annotated(2);
+    let decision = decide(&create(&exempt), vec![allows.clone(), silent.clone()]);
+    assert_eq!(decision.warnings(), Vec::<String>::new());
+    assert_eq!(decide(&create(&exempt), vec![silent.clone()]).verdict(), Verdict::Warn);
+    let few = annotated(1);
+    assert!(decide(&create(&few), vec![allows.clone(), silent.clone()]).denial().contains("policy silent allows none"));
+    let set = |policies| PolicySet::new(policies).all().to_vec();
+    let now = NOW.parse().unwrap();
+    assert_eq!(exempted(&exempt.metadata, &set(vec![allows.clone()]), now), [Rule::Replicas]);
+    assert_eq!(exempted(&exempt.metadata, &set(vec![allows, silent]), now), []);
 }
 
 #[test]

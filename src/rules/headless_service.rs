@@ -3,7 +3,7 @@
 //! # What it checks
 //!
 //! `spec.serviceName` names a Service that exists in the namespace, is headless (`clusterIP: None`), and whose selector
-//! selects the pods of the template. Each cause has a message and, where wanted, an action of its own (L70).
+//! selects the pods of the template. Each cause has a message and, where wanted, an action of its own.
 //!
 //! # Why it matters
 //!

@@ -116,6 +116,18 @@ macro_rules! rules {
                 match name { $($name => Some(Self::$rule),)* _ => None }
             }
 
+            /// What its file says of it: what it checks, why it matters, an example that fails and one that passes. Markdown,
+            /// whose first line begins with the rule's name.
+            #[must_use]
+            pub fn documentation(self) -> String {
+                let source = match self {
+                    $(Self::$rule => include_str!(concat!(stringify!($module), ".rs")),)*
+                    Self::Exemption => "",
+                };
+                let comment = source.lines().map_while(|line| line.strip_prefix("//!"));
+                comment.fold(String::new(), |text, line| text + line.strip_prefix(' ').unwrap_or(line) + "\n")
+            }
+
             /// The name that policy files and messages use.
             #[must_use]
             pub fn name(self) -> &'static str {
@@ -131,6 +143,16 @@ macro_rules! rules {
         }
 
         impl Validate {
+            /// What is to be done about a violation of the rule; `Off` where the policy doesn't name it.
+            #[must_use]
+            pub fn action(&self, rule: Rule) -> Action {
+                match rule {
+                    $(Rule::$rule => self.$module.as_ref().map(|settings| settings.action),)*
+                    Rule::Exemption => None,
+                }
+                .unwrap_or_default()
+            }
+
             /// What the rules that are on object to.
             #[must_use]
             pub fn check(&self, subject: &Subject<'_>) -> Vec<(Rule, Finding)> {

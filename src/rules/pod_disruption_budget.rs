@@ -9,7 +9,7 @@
 //! # Why it matters
 //!
 //! Without a budget a drain may evict every member at once. With one that lets none go, or with two, every eviction fails
-//! and node upgrades come to a halt (L50, L52).
+//! and node upgrades come to a halt.
 //!
 //! # Example
 //!
@@ -94,9 +94,14 @@ impl Settings {
             Some(Amount::Percent(percent)) => format!("{percent}%"),
             None => "is absent, which".to_owned(),
         };
+        // Next to each other the API server takes neither.
+        let remedy = match budget.limit {
+            Limit::MinAvailable(_) => "write maxUnavailable: 1 in its place",
+            Limit::MaxUnavailable(_) | Limit::None => "set spec.maxUnavailable to 1",
+        };
         (budget.limit.disruptions_allowed(replicas) == 0).then(|| Finding {
             required: format!("lets none of {replicas} pods be evicted, and blocks every drain"),
-            remedy: "set maxUnavailable to 1".to_owned(),
+            remedy: remedy.to_owned(),
             rests_on: Evidence::BUDGETS,
             ..Finding::new(
                 "zeroDisruptions",

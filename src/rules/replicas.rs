@@ -4,10 +4,10 @@
 //!
 //! `spec.replicas` is at least `minimum`. With `even`, that the count is odd: of four members no more may be lost than of
 //! three, and there is one more that can fail. With `allowZero: false`, that the StatefulSet isn't scaled to nothing; by
-//! default zero is legal, for hibernation and for charts that switch a component off (L82).
+//! default zero is legal, for hibernation and for charts that switch a component off.
 //!
 //! Under a HorizontalPodAutoscaler, its `minReplicas` counts in place of `spec.replicas`, for that is what the autoscaler will
-//! make of it (L80).
+//! make of it.
 //!
 //! # Why it matters
 //!

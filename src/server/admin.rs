@@ -8,8 +8,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jiff::Timestamp;
 
 use super::Connections;
+use crate::admission::Admission;
 use crate::telemetry::{self, Health, Metrics};
 
 /// What the routes show.
@@ -21,6 +23,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The webhook's connections, counted whenever `/metrics` is read.
     pub connections: Connections,
+    /// Counts the active exemptions, likewise.
+    pub admission: Arc<Admission>,
 }
 
 /// The routes.
@@ -64,6 +68,7 @@ fn one_line(text: &str) -> String {
 
 async fn metrics(State(context): State<Context>) -> Response {
     context.metrics.connections_open(context.connections.open());
+    context.admission.count_exemptions(Timestamp::now());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode()).into_response()
 }

@@ -19,7 +19,7 @@ use crate::rules::Rule;
 const WEBHOOKS: &[&str] = &["validate", "mutate"];
 const OPERATIONS: &[&str] = &["CREATE", "UPDATE", "DELETE", "CONNECT"];
 const VERDICTS: &[&str] = &["allow", "warn", "deny", "error"];
-const ACTIONS: &[&str] = &["Deny", "Warn", "Audit"];
+const ACTIONS: &[&str] = &["Deny", "Warn", "Audit", "Exempt"];
 const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
 const RESULTS: &[&str] = &["success", "failure"];
 const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
@@ -41,6 +41,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Webhook, Histogram, fn() -> Histogram>,
     violations: Family<Violation, Counter>,
+    exemptions: Family<ByRule, Gauge>,
     internal_errors: Family<Kind, Counter>,
     policies: Gauge,
     policy_reloads: Family<Outcome, Counter>,
@@ -70,6 +71,11 @@ struct Webhook {
 struct Violation {
     rule: &'static str,
     action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRule {
+    rule: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -108,10 +114,15 @@ impl Metrics {
         self.durations.get_or_create(&Webhook { webhook }).observe(took.as_secs_f64());
     }
 
-    /// A violation was found, by the name of its rule and the action that it led to.
-    pub fn violation(&self, rule: &'static str, action: &'static str) {
-        let rule = if Rule::ALL.iter().any(|known| known.name() == rule) { rule } else { OTHER };
-        self.violations.get_or_create(&Violation { rule, action: one_of(ACTIONS, action) }).inc();
+    /// A violation was found, and which action it led to (`Exempt` where an exemption covers it).
+    pub fn violation(&self, rule: Rule, action: &'static str) {
+        self.violations.get_or_create(&Violation { rule: rule.name(), action: one_of(ACTIONS, action) }).inc();
+    }
+
+    /// So many StatefulSets are exempt from the rule now.
+    pub fn exemptions_active(&self, rule: Rule, count: usize) {
+        let labels = ByRule { rule: rule.name() };
+        self.exemptions.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Quorate failed inside a request: `undecodable`, `deadline`, `panic`, `live_read`, `patch`.
@@ -196,6 +207,12 @@ impl Default for Metrics {
                 Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             ),
             violations: register(&mut registry, "violations", "Violations found by admission", Family::default()),
+            exemptions: register(
+                &mut registry,
+                "exemptions_active",
+                "StatefulSets that are exempt from a rule now",
+                Family::default(),
+            ),
             internal_errors: register(
                 &mut registry,
                 "internal_errors",
@@ -256,6 +273,9 @@ impl Metrics {
             drop(self.policy_reloads.get_or_create(&Outcome { result }));
             drop(self.certificate_reloads.get_or_create(&Outcome { result }));
         }
+        for &rule in Rule::ALL {
+            self.exemptions_active(rule, 0);
+        }
         for &kind in INTERNAL_ERRORS {
             drop(self.internal_errors.get_or_create(&Kind { kind }));
         }
@@ -296,7 +316,10 @@ mod tests {
     fn counts_under_the_names_that_the_documentation_gives() {
         let metrics = Metrics::default();
         metrics.answered("validate", "CREATE", "deny", Duration::from_micros(70));
-        metrics.violation("replicas", "Deny");
+        metrics.violation(Rule::Replicas, "Deny");
+        metrics.violation(Rule::Exemption, "Deny");
+        metrics.violation(Rule::Replicas, "Exempt");
+        metrics.exemptions_active(Rule::Replicas, 2);
         metrics.certificate_expires(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
         metrics.rejected("body_size");
         metrics.policies_loaded(3);
@@ -305,6 +328,10 @@ mod tests {
             r#"quorate_admission_requests_total{webhook="validate",operation="CREATE",verdict="deny"} 1"#,
             r#"quorate_admission_duration_seconds_bucket{le="0.0001",webhook="validate"} 1"#,
             r#"quorate_violations_total{rule="replicas",action="Deny"} 1"#,
+            r#"quorate_violations_total{rule="exemption",action="Deny"} 1"#,
+            r#"quorate_violations_total{rule="replicas",action="Exempt"} 1"#,
+            r#"quorate_exemptions_active{rule="replicas"} 2"#,
+            r#"quorate_exemptions_active{rule="spread"} 0"#,
             "quorate_certificate_expiry_timestamp_seconds 1800000000.0",
             r#"quorate_http_rejected_total{reason="body_size"} 1"#,
             r#"quorate_policy_reloads_total{result="failure"} 0"#,
@@ -321,7 +348,7 @@ mod tests {
         let metrics = Metrics::default();
         let count = |metrics: &Metrics| metrics.encode().lines().count();
         metrics.answered("other", "other", "other", Duration::ZERO);
-        metrics.violation("other", "other");
+        metrics.violation(Rule::Replicas, "other");
         metrics.internal_error("other");
         metrics.rejected("other");
         metrics.task_restarted("other");
@@ -329,7 +356,7 @@ mod tests {
         for number in 0..10_000 {
             let name: &'static str = format!("name-{number}").leak();
             metrics.answered(name, name, name, Duration::ZERO);
-            metrics.violation(name, name);
+            metrics.violation(Rule::Replicas, name);
             metrics.internal_error(name);
             metrics.rejected(name);
             metrics.task_restarted(name);

@@ -24,6 +24,7 @@ pub(crate) struct Builder<'c> {
     inline: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    api_server: Option<String>,
     everywhere: bool,
     registered: bool,
     budgets: bool,
@@ -40,6 +41,7 @@ impl<'c> Builder<'c> {
             inline: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            api_server: None,
             everywhere: false,
             registered: true,
             budgets: false,
@@ -79,6 +81,12 @@ impl<'c> Builder<'c> {
     /// An environment variable of the process.
     pub(crate) fn environment(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Where it finds the API server, in place of the API server's own address: `https://` and a loopback address.
+    pub(crate) fn api_server(mut self, server: &str) -> Self {
+        self.api_server = Some(server.to_owned());
         self
     }
 
@@ -123,7 +131,8 @@ impl<'c> Builder<'c> {
             None => built_binary()?,
         };
         let target = self.make_target(&binary, &instance, &directory)?;
-        let kubeconfig = write_kubeconfig(cluster, &directory)?;
+        let server = self.api_server.clone().unwrap_or_else(|| cluster.server());
+        let kubeconfig = write_kubeconfig(cluster, &server, &directory)?;
         let admin_port = free_port()?;
         let mut command = Command::new(binary);
         command.arg("serve").current_dir(&directory);
@@ -211,9 +220,9 @@ fn built_binary() -> Result<PathBuf> {
 }
 
 /// A kubeconfig with the token of Quorate's own ServiceAccount, so that a missing permission shows.
-fn write_kubeconfig(cluster: &ControlPlane, directory: &Path) -> Result<PathBuf> {
+fn write_kubeconfig(cluster: &ControlPlane, server: &str, directory: &Path) -> Result<PathBuf> {
     let token = cluster.kubectl(&["create", "token", "quorate", "-n", NAMESPACE, "--duration=24h"]).ok()?;
-    let server = json!({"server": cluster.server(), "certificate-authority": cluster.authority()});
+    let server = json!({"server": server, "certificate-authority": cluster.authority()});
     let kubeconfig = json!({
         "apiVersion": "v1",
         "kind": "Config",

@@ -20,6 +20,7 @@ pub(crate) fn run(cluster: &ControlPlane) -> Result<()> {
     demo.well_made()?;
     demo.pod_returns()?;
     demo.nodes_are_drained()?;
+    demo.scales()?;
     demo.service_after_stateful_set()?;
     demo.denied("one replica", "one-replica", &["spec.replicas: 1"])?;
     demo.denied("a Service with a cluster IP", "service-with-cluster-ip", &["spec.serviceName", "clusterIP"])?;
@@ -112,6 +113,17 @@ impl Demo<'_> {
             })?;
         }
         self.admitted(&["get", "pods", "-o", "wide"])?;
+        Ok(())
+    }
+
+    fn scales(&self) -> Result<()> {
+        self.title("Scaling it up is admitted, scaling it down to one replica denied");
+        self.admitted(&["scale", "statefulset", "mysql", "--replicas=5"])?;
+        let denied = self.kubectl(&["scale", "statefulset", "mysql", "--replicas=1"])?;
+        expect_denied(&denied, &["spec.replicas: 1"])?;
+        self.admitted(&["get", "statefulset", "mysql"])?;
+        let replicas = &self.cluster.object("default", "statefulset", "mysql")?["spec"]["replicas"];
+        ensure!(*replicas == 5, "it has {replicas} replicas");
         Ok(())
     }
 

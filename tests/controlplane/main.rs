@@ -5,6 +5,7 @@
 mod controlplane;
 mod demo;
 
+use std::io::{IsTerminal, stdout};
 use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -85,7 +86,10 @@ fn serve(cluster: &ControlPlane, quorate: &Quorate<'_>) -> Result<()> {
         quorate.admin_port(),
         cluster.run().path("logs").display(),
     );
-    println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+    // For scripts; whoever sits at a terminal has it above.
+    if !stdout().is_terminal() {
+        println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+    }
     loop {
         std::thread::sleep(Duration::from_secs(1));
         cluster.check()?;

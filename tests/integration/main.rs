@@ -5,7 +5,9 @@
 #[path = "../controlplane/mod.rs"]
 mod controlplane;
 
+mod admission;
 mod budgets;
+mod check;
 mod control_plane;
 mod examples;
 mod generate;
@@ -15,4 +17,6 @@ mod policy_files;
 mod policy_reload;
 mod purity;
 mod repository;
+mod rules_reference;
 mod server;
+mod ways;

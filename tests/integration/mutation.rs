@@ -36,7 +36,7 @@ fn created(object: &Value, policies: &[Arc<Policy>]) -> (Value, usize) {
 }
 
 /// The object without what mutation adds: with it gone, everything else must be as it was.
-fn without_injection(mut object: Value) -> Value {
+pub(crate) fn without_injection(mut object: Value) -> Value {
     let record = object
         .pointer_mut("/metadata/annotations")
         .and_then(|annotations| annotations.as_object_mut()?.remove("quorate.dev/injected"));
@@ -55,7 +55,7 @@ fn without_injection(mut object: Value) -> Value {
 }
 
 /// Objects and lists that are empty or null say nothing, like those that are absent.
-fn prune_empty(value: &mut Value) {
+pub(crate) fn prune_empty(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.values_mut().for_each(prune_empty);

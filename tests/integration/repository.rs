@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use quorate::rules::Rule;
 use serde_json::Value;
 
 /// Namespaces that the API server itself is to leave alone; other `kube-*` are left out by a match condition.
@@ -38,17 +39,19 @@ fn strings(list: &Value) -> Vec<&str> {
 
 #[test]
 fn every_test_file_is_listed() {
-    let main = read("tests/integration/main.rs");
     for file in files() {
         let Some(name) = file.strip_prefix("tests/integration/").and_then(|name| name.strip_suffix(".rs")) else {
             continue;
         };
-        if name != "main" && !name.contains('/') {
-            assert!(
-                main.contains(&format!("mod {name};")),
-                "{file} is no part of tests/integration/main.rs: it never runs"
-            );
-        }
+        // `a/b` and `a/mod` are listed in `a/mod.rs` and `main.rs`.
+        let path: Vec<&str> = name.split('/').filter(|part| *part != "mod").collect();
+        let (module, parents) = match path.as_slice() {
+            ["main"] | [] => continue,
+            [parents @ .., module] => (module, parents),
+        };
+        let parent = if parents.is_empty() { "main".to_owned() } else { format!("{}/mod", parents.join("/")) };
+        let lists = read(&format!("tests/integration/{parent}.rs")).contains(&format!("mod {module};"));
+        assert!(lists, "{file} is no part of tests/integration/{parent}.rs: it never runs");
     }
 }
 
@@ -85,6 +88,35 @@ fn every_example_is_in_the_readme() {
     let readme = read("README.md");
     for file in files().iter().filter(|file| file.starts_with("examples/") && !file.starts_with("examples/rules/")) {
         assert!(readme.contains(file.as_str()), "README.md does not say what {file} is for");
+    }
+}
+
+#[test]
+fn every_lesson_that_is_named_is_there() {
+    let lessons = read("docs/lessons.md");
+    for file in files().iter().filter(|file| Path::new(file).extension().is_some_and(|extension| extension == "rs")) {
+        for word in read(file).split(|each: char| !each.is_ascii_alphanumeric()) {
+            let is_lesson =
+                word.strip_prefix('L').is_some_and(|number| number.len() < 3 && number.parse::<u8>().is_ok());
+            assert!(
+                !is_lesson || lessons.contains(&format!("| {word} |")),
+                "{file} names {word}, which docs/lessons.md lacks"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_described() {
+    for file in ["README.md", "docs/policies.md"] {
+        let text = read(file);
+        for rule in Rule::ALL {
+            assert!(
+                text.contains(&format!("`{}`", rule.name())),
+                "{file} does not say what the rule {} is",
+                rule.name()
+            );
+        }
     }
 }
 

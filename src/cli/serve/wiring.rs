@@ -104,7 +104,11 @@ impl Parts {
         background.run("self_dial", move |_, health| dial_self(probe.clone(), health));
 
         let admission = Arc::new(Admission::new(policies, source, Arc::clone(metrics)));
-        let routes = webhook::router(webhook::Context { admission, metrics: Arc::clone(metrics), limits });
+        let routes = webhook::router(webhook::Context {
+            admission: Arc::clone(&admission),
+            metrics: Arc::clone(metrics),
+            limits,
+        });
         let webhook = Port {
             listener: webhook,
             tls: Some(tls),
@@ -118,6 +122,7 @@ impl Parts {
             health: Arc::clone(health),
             metrics: Arc::clone(metrics),
             connections: connections.clone(),
+            admission,
         };
         // Probed and scraped until the process ends: its own shutdown never comes.
         let admin = Port {

@@ -99,10 +99,7 @@ fn decode<T: DeserializeOwned>(document: &Document<'_>) -> Result<T, Box<(Error,
 }
 
 fn explain(document: &Document<'_>, error: &Error, path: Path) -> LoadError {
-    let error = match error.without_snippet() {
-        Error::AliasError { error, .. } => error.without_snippet(),
-        error => error,
-    };
+    let error = innermost(error);
     let at_error = error.location().map(|location| locate::place(document, location));
     if let Error::Message { msg, .. } = error
         && let Some((rest, message)) = split_at(msg)
@@ -119,6 +116,14 @@ fn explain(document: &Document<'_>, error: &Error, path: Path) -> LoadError {
     let found = locate::find(document, &path);
     let place = if about == About::Key { at_error.unwrap_or(found.place) } else { found.place };
     show(document, place, &path, words::explain(error, path.key(), &found.written))
+}
+
+/// The error itself, without what is wrapped around it.
+pub(super) fn innermost(error: &Error) -> &Error {
+    match error.without_snippet() {
+        Error::AliasError { error, .. } => error.without_snippet(),
+        error => error,
+    }
 }
 
 fn show(document: &Document<'_>, place: Place, path: &Path, message: String) -> LoadError {

@@ -12,6 +12,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use document::Document;
 pub use error::{LoadError, LoadErrors, Place};
 use locate::Path;
 
@@ -98,4 +99,26 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Policy>, LoadErrors> {
     let mut loader = Loader::default();
     loader.add(file, bytes);
     Ok(loader.finish()?.into_iter().map(|located| located.policy).collect())
+}
+
+/// Says where a text is no YAML and what would be right, in files that hold something else than policies.
+#[must_use]
+pub fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> LoadError {
+    let document = Document { file, text, lines_before: 0 };
+    let (error, place) =
+        (decode::innermost(error), error.location().map(|location| locate::place(&document, location)));
+    let is_template = place.and_then(|place| document.line(place.line)).is_some_and(|line| line.contains("{{"));
+    let message = match error {
+        _ if is_template => "is a template, not YAML; render it first".to_owned(),
+        // The limits are others here.
+        serde_saphyr::Error::Budget { .. } | serde_saphyr::Error::AliasReplayLimitExceeded { .. } => {
+            "holds more than can be read, or is nested too deeply; split it, or write it without aliases".to_owned()
+        }
+        error if words::about(error) == words::About::Value => format!("can't be read: {error}"),
+        error => words::explain(error, "", ""),
+    };
+    match place {
+        Some(place) => LoadError::new(file, message).at(place).excerpt(excerpt::show(&document, place)),
+        None => LoadError::new(file, message),
+    }
 }

@@ -5,6 +5,7 @@ use serde_saphyr::budget::BudgetBreach;
 
 use super::decode::{MAX_ALIASED, MAX_DEPTH, MAX_NODES};
 use crate::policy::values::quoted;
+use crate::rules::Rule;
 
 /// What an error is about, which decides where its place is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,15 +107,10 @@ fn home(field: &str) -> Option<&'static str> {
         "matchLabels" | "matchExpressions" => Some("spec.match.namespaceSelector or spec.match.objectSelector"),
         "podAntiAffinity" | "topologySpreadConstraints" | "onExisting" | "userTerms" => Some("spec.mutate"),
         "maxUnavailable" | "unhealthyPodEvictionPolicy" => Some("spec.podDisruptionBudget"),
-        "headlessService"
-        | "replicas"
-        | "persistentStorage"
-        | "readinessProbe"
-        | "updateStrategy"
-        | "terminationGracePeriod"
-        | "spread" => Some("spec.validate"),
         "enforceAfter" => Some("spec.existing"),
-        _ => None,
+        // This one is a field of spec, too.
+        "podDisruptionBudget" => None,
+        rule => Rule::named(rule).map(|_| "spec.validate"),
     }
 }
 

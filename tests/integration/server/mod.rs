@@ -47,7 +47,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits for something that must come.
-async fn soon<F: Future>(future: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
 }
 
@@ -141,7 +141,8 @@ impl Gate {
 }
 
 async fn panics() -> &'static str {
-    panic!("as the test wants")
+    // Past the panic hook, which would keep the control plane's logs as after a failed test.
+    std::panic::resume_unwind(Box::new("as the test wants"))
 }
 
 /// Counts when it is dropped before its end.
@@ -156,7 +157,7 @@ impl Drop for Cancelled {
 }
 
 /// A TLS connection to `address`, trusting the CA in a file, offering these protocols.
-async fn dial(address: SocketAddr, ca: &Path, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn dial(address: SocketAddr, ca: &Path, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -217,7 +218,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
 }
 
 /// The body of a response as text.
-async fn text<B>(response: Response<B>) -> String
+pub(crate) async fn text<B>(response: Response<B>) -> String
 where
     B: hyper::body::Body<Error: std::fmt::Debug>,
 {

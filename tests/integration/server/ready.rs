@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use hyper::{Request, StatusCode};
+use quorate::admission::Admission;
 use quorate::certs::Serving;
+use quorate::cluster::{Objects, Source};
 use quorate::server::{Connections, Limits, Port, Probe, Shutdown, admin, dial_self, listen, tls};
 use quorate::telemetry::{Health, Metrics, State};
 use tower::ServiceExt as _;
@@ -14,7 +16,9 @@ use super::{Gate, certificates, text, until};
 
 async fn get(health: &Arc<Health>, path: &str) -> (StatusCode, String) {
     let connections = Connections::new(1);
-    let router = admin::router(admin::Context { health: Arc::clone(health), metrics: Arc::default(), connections });
+    let admission = Arc::new(Admission::new(Arc::default(), Source::Objects(Objects::default()), Arc::default()));
+    let context = admin::Context { health: Arc::clone(health), metrics: Arc::default(), connections, admission };
+    let router = admin::router(context);
     let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     (response.status(), text(response).await)
 }
