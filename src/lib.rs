@@ -7,19 +7,21 @@
 //! | Module | What it is for | May name |
 //! |---|---|---|
 //! | [`facts`] | what rules need to know of a StatefulSet, a Service, a Namespace | nothing else here |
-//! | [`rules`] | one validation rule per file: facts and settings in, findings out | `facts` |
-//! | [`policy`] | the schema of policy files, matching, merging | `facts`, `rules` |
+//! | [`budget`] | which pods a budget is about, and which one each StatefulSet shall have | `facts` |
+//! | [`rules`] | one validation rule per file: facts and settings in, findings out | `facts`, `budget` |
+//! | [`policy`] | the schema of policy files, matching, merging | `facts`, `budget`, `rules` |
 //! | [`mutate`] | what to inject into a pod template, as a verified JSON patch | `facts`, `policy` |
 //! | [`review`] | one decision from object, old object, surroundings, policies and time | all of the above |
 //! | [`admission`] | AdmissionReview in, AdmissionResponse out | the core, `cluster`, `telemetry` |
 //! | [`cluster`] | reflectors, trimmed indexes, live reads; yields facts | `facts` |
+//! | [`controller`] | keeps budgets as policies want them, in one replica at a time | the core, `cluster`, `telemetry` |
 //! | [`files`] | policy files and manifests: read, watched, reloaded | `facts`, `policy` |
 //! | [`server`] | sockets, TLS, limits, the admin port, shutdown | `admission`, `certs`, `telemetry` |
 //! | [`certs`] | where certificates come from and how they are renewed | |
 //! | [`telemetry`] | logs and metrics | |
 //! | [`cli`] | one file per command | everything |
 //!
-//! The first five are the core: no I/O, no clock, not async, no client. A test fails when one of them names such a thing.
+//! The first six are the core: no I/O, no clock, not async, no client. A test fails when one of them names such a thing.
 //!
 //! # The way of a request
 //!
@@ -35,6 +37,7 @@ pub mod budget;
 pub mod certs;
 pub mod cli;
 pub mod cluster;
+pub mod controller;
 pub mod facts;
 pub mod files;
 pub mod mutate;

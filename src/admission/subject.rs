@@ -19,7 +19,7 @@ pub(super) enum Subject {
     Scale { name: String, replicas: i32 },
     Service { old: Option<Service>, new: Option<Service> },
     Autoscaler { old: Option<Autoscaler>, new: Autoscaler },
-    Budget { old: Option<Budget>, new: Budget },
+    Budget { old: Option<Box<Budget>>, new: Box<Budget> },
 }
 
 impl Subject {
@@ -43,7 +43,8 @@ impl Subject {
                 Some(Self::Autoscaler { old: decode_old(incoming)?, new: decode_in(incoming, object(incoming)?)? })
             }
             ("policy", "PodDisruptionBudget", "") if writes => {
-                Some(Self::Budget { old: decode_old(incoming)?, new: decode_in(incoming, object(incoming)?)? })
+                let new: Budget = decode_in(incoming, object(incoming)?)?;
+                Some(Self::Budget { old: decode_old(incoming)?.map(Box::new), new: Box::new(new) })
             }
             _ => None,
         })
@@ -80,7 +81,7 @@ impl Subject {
             Self::Scale { replicas, .. } => Way::Scale { replicas: *replicas },
             Self::Service { old, new } => Way::Service { old: old.as_ref(), new: new.as_ref() },
             Self::Autoscaler { old, new } => Way::Autoscaler { old: old.as_ref(), new },
-            Self::Budget { old, new } => Way::Budget { old: old.as_ref(), new },
+            Self::Budget { old, new } => Way::Budget { old: old.as_deref(), new },
         }
     }
 

@@ -24,20 +24,21 @@ const PER_POD: &[&str] =
 pub fn coverage(selector: Option<&LabelSelector>, template: &Labels) -> Coverage {
     let Some(selector) = selector else { return Coverage::Disjoint };
     let labels = selector.match_labels.iter().map(|(key, value)| {
-        if PER_POD.contains(&key.as_str()) {
-            Coverage::MayCover
-        } else {
-            Coverage::certain(template.get(key) == Some(value))
-        }
+        if is_of_each_pod(key) { Coverage::MayCover } else { Coverage::certain(template.get(key) == Some(value)) }
     });
     let expressions = selector.match_expressions.iter().map(|requirement| {
-        if PER_POD.contains(&requirement.key.as_str()) {
+        if is_of_each_pod(&requirement.key) {
             of_each_pod(requirement)
         } else {
             Coverage::certain(requirement.matches(template))
         }
     });
     labels.chain(expressions).min().unwrap_or(Coverage::Covers)
+}
+
+/// Whether the StatefulSet controller gives each pod a label of this key, with a value that the template doesn't tell.
+pub(super) fn is_of_each_pod(key: &str) -> bool {
+    PER_POD.contains(&key)
 }
 
 impl Coverage {

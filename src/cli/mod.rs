@@ -1,5 +1,6 @@
 //! The command line: one file per command. Progress and errors go to stderr, results to stdout.
 
+mod budgets;
 mod certs;
 mod check;
 mod policy;
@@ -28,6 +29,8 @@ enum Command {
     Check(check::Args),
     /// Look after policy files
     Policy(policy::Args),
+    /// Look after the budgets that Quorate made
+    Budgets(budgets::Args),
     /// Make a CA and a serving certificate for development
     Certs(certs::Args),
 }
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Budgets(args) => budgets::run(args),
         Command::Certs(args) => certs::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -6,6 +6,7 @@ mod wiring;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tracing::{error, info, warn};
@@ -16,6 +17,9 @@ use wiring::{Parts, Server};
 
 use crate::server::Signals;
 use crate::telemetry::logs;
+
+/// How long the budget controller may take to give its Lease back once everything else has ended.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Serves until a signal. An error is anything that keeps it from starting.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -33,16 +37,19 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let parts = Parts::gather(&args, &background.health).await?;
     let signals = Signals::listen()?;
     parts.report()?;
-    let Server { webhook, admin, shutdown, connections } = parts.assemble(&args, &background)?;
+    let Server { webhook, admin, shutdown, connections, mut budgets_left } = parts.assemble(&args, &background)?;
     tokio::spawn(admin.serve());
     let webhook = tokio::spawn(webhook.serve());
     let told_twice = signals.handle(shutdown, connections, Arc::clone(&background.health), args.drain);
-    Ok(tokio::select! {
+    let code = tokio::select! {
         ended = webhook => match ended {
             Ok(true) => { info!("every request was answered; bye"); ExitCode::SUCCESS }
             Ok(false) => { warn!("some requests took too long to wait for; bye"); ExitCode::SUCCESS }
             Err(failure) => { error!(%failure, "the webhook's port failed"); ExitCode::FAILURE }
         },
         () = told_twice => { warn!("ending at once, as told twice"); ExitCode::FAILURE }
-    })
+    };
+    // So that another replica need not wait for the Lease to run out.
+    let _ = tokio::time::timeout(LEAVE, budgets_left.wait_for(|left| *left)).await;
+    Ok(code)
 }

@@ -1,7 +1,10 @@
 //! The facts of all objects of one kind.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::Changes;
 
 /// Facts by name. Whoever reads many of them shares the map; a write in the meantime makes a new one.
 pub(super) type ByName<F> = Arc<BTreeMap<String, Arc<F>>>;
@@ -10,15 +13,49 @@ pub(super) type ByName<F> = Arc<BTreeMap<String, Arc<F>>>;
 #[derive(Debug)]
 pub(super) struct Index<F> {
     namespaces: RwLock<HashMap<String, ByName<F>>>,
+    listed: AtomicBool,
+    changes: Option<Told>,
+}
+
+/// Who is told of changes, and whether the objects are themselves the namespaces that change.
+#[derive(Debug)]
+struct Told {
+    changes: Arc<Changes>,
+    by_name: bool,
 }
 
 impl<F> Default for Index<F> {
     fn default() -> Self {
-        Self { namespaces: RwLock::default() }
+        Self { namespaces: RwLock::default(), listed: AtomicBool::new(false), changes: None }
     }
 }
 
 impl<F> Index<F> {
+    /// One that tells of the namespaces in which its objects change.
+    pub(super) fn telling(changes: &Arc<Changes>) -> Self {
+        Self { changes: Some(Told { changes: Arc::clone(changes), by_name: false }), ..Self::default() }
+    }
+
+    /// One of Namespaces that tells which of them change.
+    pub(super) fn of_namespaces(changes: &Arc<Changes>) -> Self {
+        Self { changes: Some(Told { changes: Arc::clone(changes), by_name: true }), ..Self::default() }
+    }
+
+    /// Whether all objects have been listed once: before that, an object that isn't here may be there all the same.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
+    /// The namespaces that hold objects.
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        self.read().keys().cloned().collect()
+    }
+
+    /// How many objects there are of which this holds.
+    pub(super) fn count(&self, holds: impl Fn(&F) -> bool) -> usize {
+        self.read().values().flat_map(|by_name| by_name.values()).filter(|facts| holds(facts)).count()
+    }
+
     /// The facts of one object.
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<Arc<F>> {
         self.read().get(namespace)?.get(name).cloned()
@@ -49,7 +86,9 @@ impl<F> Index<F> {
 
     /// Keeps the facts of an object, in place of older ones.
     pub(super) fn insert(&self, namespace: String, name: String, facts: F) {
+        let changed = self.changed(&namespace, &name);
         Arc::make_mut(self.write().entry(namespace).or_default()).insert(name, Arc::new(facts));
+        self.tell(changed);
     }
 
     /// Forgets an object.
@@ -61,11 +100,28 @@ impl<F> Index<F> {
                 namespaces.remove(namespace);
             }
         }
+        drop(namespaces);
+        self.tell(self.changed(namespace, name));
     }
 
     /// Replaces everything by what is in `other`.
     pub(super) fn replace_by(&self, other: Self) {
         *self.write() = other.namespaces.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.listed.store(true, Ordering::Release);
+        if let Some(told) = &self.changes {
+            told.changes.all();
+        }
+    }
+
+    /// The namespace in which something changes with the object, where anybody is told of it.
+    fn changed(&self, namespace: &str, name: &str) -> Option<String> {
+        self.changes.as_ref().map(|told| if told.by_name { name } else { namespace }.to_owned())
+    }
+
+    fn tell(&self, changed: Option<String>) {
+        if let (Some(told), Some(namespace)) = (&self.changes, changed) {
+            told.changes.one(namespace);
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<String, ByName<F>>> {

@@ -1,5 +1,6 @@
 //! A cluster: what its caches know, and what is read live.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::Changes;
 use super::index::Index;
 use super::reflector::follow;
 use crate::facts::{
@@ -55,9 +57,21 @@ pub struct Cluster {
     caches: Arc<Caches>,
 }
 
+/// What a namespace holds that bears on budgets.
+#[derive(Debug)]
+pub struct Inside {
+    /// The Namespace itself.
+    pub namespace: Arc<Namespace>,
+    /// Its StatefulSets, by name.
+    pub statefulsets: Vec<Arc<StatefulSet>>,
+    /// Its budgets, by name.
+    pub budgets: Vec<Budget>,
+}
+
 /// What is kept of a cluster's objects.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Caches {
+    changes: Arc<Changes>,
     autoscalers: Index<Autoscaler>,
     budgets: Index<Budget>,
     /// Names are all that is kept of PersistentVolumeClaims.
@@ -66,6 +80,23 @@ struct Caches {
     nodes: Index<Node>,
     services: Index<Service>,
     statefulsets: Index<StatefulSet>,
+}
+
+impl Default for Caches {
+    /// Tells of the namespaces where a budget may have to be made or withdrawn.
+    fn default() -> Self {
+        let changes = Arc::default();
+        Self {
+            autoscalers: Index::default(),
+            budgets: Index::telling(&changes),
+            claims: Index::default(),
+            namespaces: Index::of_namespaces(&changes),
+            nodes: Index::default(),
+            services: Index::default(),
+            statefulsets: Index::telling(&changes),
+            changes,
+        }
+    }
 }
 
 impl std::fmt::Debug for Cluster {
@@ -101,6 +132,49 @@ impl Cluster {
             follow::<core::v1::Service, _>(self.all(), &caches.services, SERVICES, &health),
             follow::<apps::v1::StatefulSet, _>(self.all(), &caches.statefulsets, STATEFULSETS, &health),
         );
+    }
+
+    /// The client that the caches are filled with.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where StatefulSets, budgets or the Namespace itself have changed; one reader may wait for them.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.caches.changes
+    }
+
+    /// Whether StatefulSets, budgets and Namespaces have been listed, so that what isn't in [`inside`](Self::inside) isn't there.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        let caches = &self.caches;
+        caches.statefulsets.is_listed() && caches.budgets.is_listed() && caches.namespaces.is_listed()
+    }
+
+    /// The namespaces that hold StatefulSets or budgets.
+    #[must_use]
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        let caches = &self.caches;
+        caches.statefulsets.namespaces().into_iter().chain(caches.budgets.namespaces()).collect()
+    }
+
+    /// How many budgets the caches know that Quorate made.
+    #[must_use]
+    pub fn budgets_of_ours(&self) -> usize {
+        self.caches.budgets.count(|budget| budget.ours)
+    }
+
+    /// What a namespace holds, as far as the caches know; `None` where there is no such Namespace.
+    #[must_use]
+    pub fn inside(&self, namespace: &str) -> Option<Inside> {
+        let caches = &self.caches;
+        Some(Inside {
+            namespace: caches.namespaces.get("", namespace)?,
+            statefulsets: caches.statefulsets.all_in(namespace),
+            budgets: owned(caches.budgets.all_in(namespace)),
+        })
     }
 
     /// A StatefulSet that the caches know.

@@ -4,12 +4,14 @@
 //! before they are synced nothing is answered from them. What a denial rests on is read live (L35), all of it at once and
 //! under one deadline (L34).
 
+mod changes;
 mod connect;
 mod index;
 mod live;
 mod reflector;
 mod source;
 
+pub use changes::{Changed, Changes};
 pub use connect::{ConnectError, Target, connect};
-pub use live::{Cluster, ReadError};
+pub use live::{Cluster, Inside, ReadError};
 pub use source::{Objects, Source};

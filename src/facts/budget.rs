@@ -1,8 +1,11 @@
 //! A PodDisruptionBudget.
 
-use serde::{Deserialize, Deserializer};
+use std::fmt;
 
-use super::{LabelSelector, Metadata};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::lenient::null_as_default;
+use super::{LabelSelector, Metadata, Owner};
 
 /// What rules need of a PodDisruptionBudget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -12,12 +15,48 @@ pub struct Budget {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Whether Quorate's controller made it.
+    /// Its `uid`; empty in a manifest.
+    pub uid: String,
+    /// Its `resourceVersion`; empty in a manifest.
+    pub resource_version: String,
+    /// Whether `deletionTimestamp` is set.
+    pub terminating: bool,
+    /// Whether Quorate's controller made it: our label, a StatefulSet that controls it, and the name that goes with that one.
     pub ours: bool,
+    /// Whether it was ours, and lost its owner: as when the StatefulSet is deleted with `--cascade=orphan` (L94).
+    pub orphaned: bool,
+    /// The object that controls it.
+    pub controller: Option<Owner>,
     /// `spec.selector`; absent selects nothing, empty selects every pod of the namespace.
     pub selector: Option<LabelSelector>,
     /// What it allows.
     pub limit: Limit,
+    /// Whether pods that aren't Ready may be evicted.
+    pub unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy,
+    /// What the disruption controller last said of it.
+    pub status: BudgetStatus,
+}
+
+/// What the disruption controller last said of a budget.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetStatus {
+    /// How many pods it counts on.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub expected_pods: i32,
+    /// How many may be evicted now.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub disruptions_allowed: i32,
+}
+
+/// Whether pods that aren't Ready may be evicted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnhealthyPodEvictionPolicy {
+    /// Always: a pod that crashes in a loop blocks no drain (L53).
+    #[default]
+    AlwaysAllow,
+    /// Only while the budget's other pods are healthy: what a PodDisruptionBudget that says nothing does.
+    IfHealthyBudget,
 }
 
 /// What a budget allows.
@@ -43,6 +82,15 @@ pub enum Amount {
 
 /// The label and value by which Quorate knows its own budgets.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "quorate");
+
+impl fmt::Display for Amount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pods(pods) => write!(formatter, "{pods}"),
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+        }
+    }
+}
 
 impl Amount {
     /// How many of `pods` that is; a percentage is rounded up, as the disruption controller does.
@@ -77,6 +125,7 @@ impl Limit {
 struct Wire {
     metadata: Metadata,
     spec: Option<WireSpec>,
+    status: Option<BudgetStatus>,
 }
 
 #[derive(Default, Deserialize)]
@@ -87,17 +136,25 @@ struct WireSpec {
     min_available: Option<Amount>,
     #[serde(default, deserialize_with = "amount")]
     max_unavailable: Option<Amount>,
+    unhealthy_pod_eviction_policy: Option<UnhealthyPodEvictionPolicy>,
 }
 
 impl From<Wire> for Budget {
-    fn from(Wire { metadata, spec }: Wire) -> Self {
+    fn from(Wire { metadata, spec, status }: Wire) -> Self {
         let spec = spec.unwrap_or_default();
-        let (key, value) = MANAGED_BY;
         Self {
-            ours: metadata.labels.get(key).is_some_and(|manager| manager == value)
-                && metadata.controller.as_ref().is_some_and(|owner| owner.kind == "StatefulSet"),
+            ours: is_ours(&metadata),
+            orphaned: is_labelled(&metadata) && metadata.controller.is_none() && metadata.name.ends_with(SUFFIX),
             namespace: metadata.namespace,
             name: metadata.name,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            terminating: metadata.terminating,
+            controller: metadata.controller,
+            unhealthy_pod_eviction_policy: spec
+                .unhealthy_pod_eviction_policy
+                .unwrap_or(UnhealthyPodEvictionPolicy::IfHealthyBudget),
+            status: status.unwrap_or_default(),
             selector: spec.selector,
             // The disruption controller looks at maxUnavailable first.
             limit: match (spec.max_unavailable, spec.min_available) {
@@ -107,6 +164,38 @@ impl From<Wire> for Budget {
             },
         }
     }
+}
+
+fn is_ours(metadata: &Metadata) -> bool {
+    is_labelled(metadata)
+        && metadata.controller.as_ref().is_some_and(|owner| {
+            owner.group() == "apps" && owner.kind == "StatefulSet" && metadata.name == budget_name(&owner.name)
+        })
+}
+
+fn is_labelled(metadata: &Metadata) -> bool {
+    let (key, value) = MANAGED_BY;
+    metadata.labels.get(key).is_some_and(|manager| manager == value)
+}
+
+/// The end of the names of our budgets.
+const SUFFIX: &str = "-quorate";
+
+/// The name of the budget that Quorate keeps for a StatefulSet (L54).
+#[must_use]
+pub fn budget_name(statefulset: &str) -> String {
+    // The longest name of a PodDisruptionBudget. Only a StatefulSet whose pods can't be made has a longer one.
+    const LONGEST: usize = 253;
+    if statefulset.len() + SUFFIX.len() <= LONGEST {
+        return format!("{statefulset}{SUFFIX}");
+    }
+    // FNV-1a, so that names which differ only past the cut stay apart.
+    let hash = statefulset
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let kept = LONGEST - SUFFIX.len() - 17;
+    let kept: String = statefulset.chars().take(kept).collect();
+    format!("{}-{hash:016x}{SUFFIX}", kept.trim_end_matches(['-', '.']))
 }
 
 /// An `IntOrString`. What is neither a number nor a percentage, which the API server rejects, is absent.

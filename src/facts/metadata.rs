@@ -13,6 +13,10 @@ pub struct Metadata {
     pub namespace: String,
     /// The object's name, or its `generateName` where the API server has yet to make a name from that.
     pub name: String,
+    /// Its `uid`; empty in a manifest.
+    pub uid: String,
+    /// Its `resourceVersion`; empty in a manifest.
+    pub resource_version: String,
     /// The object's labels.
     pub labels: Labels,
     /// The annotations that are Quorate's own: keys that begin with `quorate.dev/`.
@@ -36,10 +40,55 @@ pub struct Owner {
     /// The owner's name.
     #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
+    /// The owner's `uid`.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub uid: String,
 }
 
 /// Quorate's annotations begin with this.
 const ANNOTATION_PREFIX: &str = "quorate.dev/";
+
+/// The API groups of Kubernetes itself. Whoever owns a StatefulSet and is of none of them is somebody's custom resource.
+const BUILT_IN: &[&str] = &[
+    "",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "apps",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "extensions",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+impl Owner {
+    /// Whether it is of an API group that is not Kubernetes' own: somebody's custom resource, which an operator looks after.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        !BUILT_IN.contains(&self.group())
+    }
+
+    /// The API group; empty for the core's.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +96,10 @@ struct Wire {
     namespace: Option<String>,
     name: Option<String>,
     generate_name: Option<String>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    uid: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    resource_version: String,
     #[serde(default, deserialize_with = "labels")]
     labels: Labels,
     #[serde(default, deserialize_with = "labels")]
@@ -69,6 +122,8 @@ impl From<Wire> for Metadata {
         Self {
             namespace: wire.namespace.unwrap_or_default(),
             name: wire.name.filter(|name| !name.is_empty()).or(wire.generate_name).unwrap_or_default(),
+            uid: wire.uid,
+            resource_version: wire.resource_version,
             labels: wire.labels,
             annotations,
             terminating: wire.deletion_timestamp.is_some(),

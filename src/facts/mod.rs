@@ -19,7 +19,7 @@ mod statefulset;
 mod surroundings;
 
 pub use autoscaler::Autoscaler;
-pub use budget::{Amount, Budget, Limit, MANAGED_BY};
+pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEvictionPolicy, budget_name};
 pub use change::{Change, Old, Requester, Situation, Way};
 pub use metadata::{Metadata, Owner};
 pub use namespace::Namespace;

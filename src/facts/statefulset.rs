@@ -29,6 +29,8 @@ pub struct StatefulSet {
     pub retention_policy: RetentionPolicy,
     /// `spec.updateStrategy`.
     pub update_strategy: UpdateStrategy,
+    /// `status.readyReplicas`; 0 where absent.
+    pub ready_replicas: i32,
 }
 
 impl StatefulSet {
@@ -110,6 +112,13 @@ pub struct Container {
 struct Wire {
     metadata: Option<Metadata>,
     spec: Option<WireSpec>,
+    status: Option<WireStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireStatus {
+    ready_replicas: Option<i32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -233,6 +242,7 @@ impl From<Wire> for StatefulSet {
                 .collect(),
             retention_policy: spec.persistent_volume_claim_retention_policy.unwrap_or_default().into(),
             update_strategy: spec.update_strategy.unwrap_or_default().into(),
+            ready_replicas: wire.status.and_then(|status| status.ready_replicas).unwrap_or(0),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AntiAffinityMode, MaxUnavailable, OwnedByOperator, Policy, placements, spreadings};
+use super::{AntiAffinityMode, OwnedByOperator, Policy, placements, spreadings};
 use crate::facts::StatefulSet;
 use crate::rules::{Action, Rule};
 
@@ -172,17 +172,11 @@ fn spread_constraints(policies: &[Arc<Policy>]) -> Vec<Effective> {
 
 /// The smaller `maxUnavailable` at the StatefulSet's replicas wins.
 fn budget(statefulset: &StatefulSet, policies: &[Arc<Policy>]) -> Option<Effective> {
-    let replicas = u32::try_from(statefulset.replicas).unwrap_or_default();
-    let of = |asked: MaxUnavailable| match asked {
-        MaxUnavailable::Quorum => (replicas.saturating_sub(1) / 2).max(1),
-        MaxUnavailable::Pods(pods) => pods,
-        MaxUnavailable::Percent(percent) => (u32::from(percent) * replicas).div_ceil(100),
-    };
-    let asked = |policy: &Policy| policy.spec.pod_disruption_budget.as_ref().map(|budget| budget.max_unavailable);
-    let policy = last_max(policies, |policy| asked(policy).map(|asked| std::cmp::Reverse(of(asked))))?;
-    let asked = asked(policy)?;
-    let count = of(asked);
-    let value = format!("maxUnavailable {asked}: {count} of {replicas}");
+    let terms = super::budget(statefulset, policies).ok()?;
+    let policy = policies.iter().find(|policy| policy.name == terms.policy)?;
+    let asked = policy.spec.pod_disruption_budget.as_ref()?.max_unavailable;
+    let replicas = statefulset.replicas;
+    let value = format!("maxUnavailable {asked}: {} of {replicas}", terms.max_unavailable.of(replicas));
     Some(row("podDisruptionBudget", value, policy))
 }
 

@@ -12,7 +12,7 @@ mod values;
 
 pub use effective::{Effective, effective};
 pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse, syntax_error};
-pub use merge::{Placement, Spreading, placements, spreadings};
+pub use merge::{Placement, Spreading, budget, placements, spreadings};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,
     PodDisruptionBudget, Policy, Spec, TopologySpread, UnhealthyPodEvictionPolicy, UserTerms, WhenInfeasible,

@@ -6,6 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight, at};
+pub use crate::facts::UnhealthyPodEvictionPolicy;
 use crate::rules::{Validate, count, some_count};
 
 /// One policy: its name and what it says.
@@ -199,16 +200,6 @@ pub struct PodDisruptionBudget {
     /// Whether pods that aren't Ready may always be evicted (L53).
     #[serde(default)]
     pub unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy,
-}
-
-/// Whether pods that aren't Ready may be evicted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub enum UnhealthyPodEvictionPolicy {
-    /// Always: a pod that crashes in a loop blocks no drain.
-    #[default]
-    AlwaysAllow,
-    /// Only while the budget's other pods are healthy.
-    IfHealthyBudget,
 }
 
 /// What to do about violations that were there before.

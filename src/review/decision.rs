@@ -53,6 +53,8 @@ pub struct Decision {
     pub violations: Vec<Violation>,
     /// Whether something that policies want injected is not there (L24, L65).
     pub pending_injection: bool,
+    /// What will follow of the request, and is no objection.
+    pub notices: Vec<String>,
 }
 
 impl Decision {
@@ -61,7 +63,7 @@ impl Decision {
     pub(super) fn new(policies: Vec<Arc<Policy>>, mut violations: Vec<Violation>, pending_injection: bool) -> Self {
         violations.sort_by(|left, right| (thing(left), rank(left)).cmp(&(thing(right), rank(right))));
         violations.dedup_by(|next, kept| thing(next) == thing(kept));
-        Self { policies, violations, pending_injection }
+        Self { policies, violations, pending_injection, notices: Vec::new() }
     }
 
     /// Both decisions: what several StatefulSets have to say about one request.
@@ -72,6 +74,7 @@ impl Decision {
         self.policies.sort_by(|left, right| left.name.cmp(&right.name));
         self.policies.dedup_by(|next, kept| next.name == kept.name);
         self.pending_injection |= other.pending_injection;
+        self.notices.extend(other.notices);
         self
     }
 
@@ -113,6 +116,10 @@ impl Decision {
         let mut warnings: Vec<String> = self.with_action(Action::Warn).map(ToString::to_string).collect();
         if self.pending_injection {
             warnings.push(PENDING.to_owned());
+        }
+        // Of what is denied, nothing follows.
+        if self.verdict() != Verdict::Deny {
+            warnings.extend(self.notices.iter().cloned());
         }
         warnings
     }

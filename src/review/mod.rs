@@ -4,6 +4,7 @@
 //! is the same StatefulSet before and after, the same rules, and the same ratchet. This module knows neither where facts come
 //! from nor how a decision is told.
 
+mod announcement;
 mod decision;
 mod exemption;
 mod injection;
@@ -54,8 +55,9 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
         court.exempt(&mut violations, &matching);
     }
     violations.extend(exemption::review(change, &matching, now));
-    if policies.needs_namespace_labels() {
-        for violation in &mut violations {
+    let by_namespace = |policy: &Arc<Policy>| policy.spec.selection.namespace_selector.is_some();
+    for policy in matching.iter().filter(|policy| by_namespace(policy)) {
+        for violation in violations.iter_mut().filter(|violation| violation.policy == policy.name) {
             violation.finding.rests_on |= Evidence::NAMESPACE;
         }
     }
@@ -65,7 +67,8 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
             violation.finding.rests_on |= Evidence::PARENT;
         }
     }
-    Decision::new(matching, violations, pending)
+    let notices = announcement::budget(change, around, &matching).into_iter().collect();
+    Decision { notices, ..Decision::new(matching, violations, pending) }
 }
 
 /// Whether the request deletes a Service as the last step of something that was decided before (L98).

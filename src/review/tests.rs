@@ -164,6 +164,7 @@ fn an_operator_is_only_warned_about_an_exemption_l27() {
         api_version: "operator.example/v1".to_owned(),
         kind: "Database".to_owned(),
         name: "db".to_owned(),
+        uid: String::new(),
     });
     let operator = Requester { username: "system:serviceaccount:operators:database", groups: &[] };
     let by_operator = Change { requester: Some(operator), ..create(&object) };
@@ -416,8 +417,12 @@ fn what_an_operator_writes_is_not_denied_l27(
     #[case] verdict: Verdict,
 ) {
     let mut object = statefulset(1);
-    object.metadata.controller =
-        Some(Owner { api_version: api_version.to_owned(), kind: "Some".to_owned(), name: "db".to_owned() });
+    object.metadata.controller = Some(Owner {
+        api_version: api_version.to_owned(),
+        kind: "Some".to_owned(),
+        name: "db".to_owned(),
+        uid: String::new(),
+    });
     let change = Change { requester: Some(requester), ..create(&object) };
     assert_eq!(decide(&change, vec![minimum_of_three()]).verdict(), verdict);
     let mut enforcing = minimum_of_three();
@@ -536,7 +541,8 @@ fn is_injected(change: &Change<'_>, policies: &[Arc<Policy>]) -> bool {
 fn what_an_operator_writes_is_not_mutated_l27() {
     let mut object = statefulset(3);
     let api_version = "db.example.com/v1".to_owned();
-    object.metadata.controller = Some(Owner { api_version, kind: "Some".to_owned(), name: "db".to_owned() });
+    object.metadata.controller =
+        Some(Owner { api_version, kind: "Some".to_owned(), name: "db".to_owned(), uid: String::new() });
     let by = |requester| Change { requester: Some(requester), ..create(&object) };
     let policies = [spreading(json!({}))];
     assert!(!is_injected(&by(OPERATOR), &policies));

@@ -23,7 +23,9 @@ const ACTIONS: &[&str] = &["Deny", "Warn", "Audit", "Exempt"];
 const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
 const RESULTS: &[&str] = &["success", "failure"];
 const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
-const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster"];
+const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster", "budgets"];
+const BUDGET_OPERATIONS: &[&str] = &["create", "apply", "delete"];
+const BUDGET_RESULTS: &[&str] = &["success", "conflict", "failure"];
 
 /// Upper bounds in seconds: a decision takes tens of microseconds, one with live reads milliseconds, and the API server waits
 /// three seconds at most.
@@ -48,6 +50,9 @@ pub struct Metrics {
     connections: Gauge,
     rejected: Family<Reason, Counter>,
     restarts: Family<Task, Counter>,
+    budgets: Gauge,
+    budget_writes: Family<BudgetWrite, Counter>,
+    budget_leader: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -91,6 +96,12 @@ struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Task {
     task: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetWrite {
+    operation: &'static str,
+    result: &'static str,
 }
 
 impl Metrics {
@@ -151,9 +162,27 @@ impl Metrics {
         self.rejected.get_or_create(&Reason { reason: one_of(REJECTIONS, reason) }).inc();
     }
 
-    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`.
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`,
+    /// `budgets`.
     pub fn task_restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&Task { task: one_of(TASKS, task) }).inc();
+    }
+
+    /// This replica looks after so many budgets: all of ours where it leads, else none.
+    pub fn budgets_managed(&self, count: usize) {
+        self.budgets.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A budget was written, by `operation` (`create`, `apply`, `delete`) and `result` (`success`, `conflict`, `failure`).
+    pub fn budget_written(&self, operation: &'static str, result: &'static str) {
+        let labels =
+            BudgetWrite { operation: one_of(BUDGET_OPERATIONS, operation), result: one_of(BUDGET_RESULTS, result) };
+        self.budget_writes.get_or_create(&labels).inc();
+    }
+
+    /// Whether this replica's controller looks after budgets now.
+    pub fn leads_budgets(&self, leads: bool) {
+        self.budget_leader.set(i64::from(leads));
     }
 
     /// All metrics in the `OpenMetrics` text format.
@@ -211,6 +240,24 @@ impl Default for Metrics {
                 "Connections and requests that met a limit of the server",
                 Family::default(),
             ),
+            budgets: register(
+                &mut registry,
+                "budgets_managed",
+                "PodDisruptionBudgets that this replica looks after",
+                Gauge::default(),
+            ),
+            budget_writes: register(
+                &mut registry,
+                "budget_writes",
+                "Requests that write a PodDisruptionBudget",
+                Family::default(),
+            ),
+            budget_leader: register(
+                &mut registry,
+                "budget_controller_leader",
+                "Whether this replica's controller looks after budgets",
+                Gauge::default(),
+            ),
             restarts: register(&mut registry, "task_restarts", "Background tasks started again", Family::default()),
             registry,
         };
@@ -231,6 +278,11 @@ impl Metrics {
         }
         for &kind in INTERNAL_ERRORS {
             drop(self.internal_errors.get_or_create(&Kind { kind }));
+        }
+        for &operation in BUDGET_OPERATIONS {
+            for &result in BUDGET_RESULTS {
+                drop(self.budget_writes.get_or_create(&BudgetWrite { operation, result }));
+            }
         }
         for &reason in REJECTIONS {
             drop(self.rejected.get_or_create(&Reason { reason }));

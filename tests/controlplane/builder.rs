@@ -27,6 +27,7 @@ pub(crate) struct Builder<'c> {
     api_server: Option<String>,
     everywhere: bool,
     registered: bool,
+    budgets: bool,
 }
 
 impl<'c> Builder<'c> {
@@ -43,6 +44,7 @@ impl<'c> Builder<'c> {
             api_server: None,
             everywhere: false,
             registered: true,
+            budgets: false,
         }
     }
 
@@ -91,7 +93,15 @@ impl<'c> Builder<'c> {
     /// Serves every namespace as the shipped configurations say, under the name `quorate`: one of these per cluster.
     pub(crate) fn everywhere(mut self) -> Self {
         self.everywhere = true;
+        self.budgets = true;
         self.label = Some("quorate".to_owned());
+        self
+    }
+
+    /// With the budget controller, which looks after the whole cluster: one that governs nothing in another instance's
+    /// namespaces would withdraw that one's budgets. So all that do in a cluster have the same policies.
+    pub(crate) fn budgets(mut self) -> Self {
+        self.budgets = true;
         self
     }
 
@@ -133,6 +143,8 @@ impl<'c> Builder<'c> {
             .args(["--listen", &format!("127.0.0.1:{}", target.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{admin_port}")])
             .args(["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"])
+            .args(["--namespace", NAMESPACE])
+            .args(["--budget-controller", if self.budgets { "enabled" } else { "disabled" }])
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(&self.arguments);

@@ -19,6 +19,7 @@ pub(crate) fn run(cluster: &ControlPlane) -> Result<()> {
     let demo = Demo { cluster, colours: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
     demo.well_made()?;
     demo.pod_returns()?;
+    demo.nodes_are_drained()?;
     demo.scales()?;
     demo.service_after_stateful_set()?;
     demo.denied("one replica", "one-replica", &["spec.replicas: 1"])?;
@@ -84,6 +85,34 @@ impl Demo<'_> {
         self.admitted(&["get", "pods", "-o", "wide"])?;
         self.admitted(&["get", "persistentvolumeclaim", "data-mysql-1"])?;
         ensure!(self.volume(1)? == volume, "it has another volume than {volume}");
+        Ok(())
+    }
+
+    fn nodes_are_drained(&self) -> Result<()> {
+        self.title("One node after another is drained, and a quorum stays Ready: Quorate made the budget");
+        wait_for("the budget", || {
+            let budget = self.cluster.object("default", "poddisruptionbudget", "mysql-quorate")?;
+            ensure!(budget["status"]["disruptionsAllowed"] == 1, "{}", budget["status"]);
+            Ok(())
+        })?;
+        self.admitted(&["get", "poddisruptionbudget", "mysql-quorate"])?;
+        let pods = self.cluster.kubectl(&["get", "pods", "-o", "json"]).json()?;
+        let nodes: BTreeSet<_> =
+            pods["items"].as_array().into_iter().flatten().filter_map(|pod| pod["spec"]["nodeName"].as_str()).collect();
+        for node in nodes {
+            self.admitted(&["drain", node, "--ignore-daemonsets", "--timeout=180s"])?;
+            let set = self.cluster.object("default", "statefulset", "mysql")?;
+            let ready = set["status"]["readyReplicas"].as_i64().unwrap_or(0);
+            ensure!(ready >= 2, "only {ready} of 3 pods are Ready");
+            self.admitted(&["uncordon", node])?;
+            // Its volume is there, and so the pod returns there.
+            wait_for("the pods to be Ready", || {
+                let set = self.cluster.object("default", "statefulset", "mysql")?;
+                ensure!(set["status"]["readyReplicas"] == 3, "{}", set["status"]);
+                Ok(())
+            })?;
+        }
+        self.admitted(&["get", "pods", "-o", "wide"])?;
         Ok(())
     }
 

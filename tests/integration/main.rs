@@ -6,6 +6,7 @@
 mod controlplane;
 
 mod admission;
+mod budgets;
 mod check;
 mod control_plane;
 mod examples;

@@ -188,13 +188,25 @@ fn webhooks_stay_out_of_the_way() {
 }
 
 #[test]
-fn quorate_may_read_and_nothing_else() {
+fn quorate_may_write_budgets_and_events_and_read_little_else() {
     for role in manifests("rbac.yaml").iter().filter(|object| object["kind"] == "ClusterRole") {
         for rule in role["rules"].as_array().unwrap() {
-            assert!(strings(&rule["verbs"]).iter().all(|verb| ["get", "list", "watch"].contains(verb)));
+            let resources = strings(&rule["resources"]);
+            let allowed: &[&str] = match resources.as_slice() {
+                ["poddisruptionbudgets"] => &["get", "list", "watch", "create", "patch", "delete"],
+                ["events"] => &["create", "patch"],
+                ["pods"] => &["list"],
+                _ => &["get", "list", "watch"],
+            };
+            assert!(strings(&rule["verbs"]).iter().all(|verb| allowed.contains(verb)), "{rule}");
             assert!(
                 !strings(&rule["resources"]).iter().any(|resource| resource.contains('*') || *resource == "secrets")
             );
         }
     }
+    let role = manifests("rbac.yaml").into_iter().find(|object| object["kind"] == "Role").unwrap();
+    let rules = role["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 1);
+    assert_eq!(strings(&rules[0]["resources"]), ["leases"]);
+    assert_eq!(strings(&rules[0]["resourceNames"]), ["quorate"]);
 }

@@ -43,6 +43,9 @@ pub(in crate::cli) struct Args {
     /// Manifests that stand for the cluster (repeatable; separated by commas in the environment)
     #[arg(long, env = "QUORATE_SURROUNDINGS", value_name = "PATH", requires = "standalone", value_delimiter = ',')]
     pub(super) surroundings: Vec<PathBuf>,
+    /// Whether to keep a PodDisruptionBudget for each StatefulSet, in one replica at a time
+    #[arg(long, env = "QUORATE_BUDGET_CONTROLLER", value_name = "WORD", default_value = "enabled")]
+    pub(super) budget_controller: Switch,
     /// How long to go on serving after SIGTERM, until every client knows (10s, 1m30s)
     #[arg(long, env = "QUORATE_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(super) drain: Duration,
@@ -52,6 +55,13 @@ pub(in crate::cli) struct Args {
     /// What is logged, as a `tracing` filter (info, quorate=debug,kube=warn)
     #[arg(long, env = "QUORATE_LOG", value_name = "FILTER", default_value = "info")]
     pub(super) log: String,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Switch {
+    Enabled,
+    Disabled,
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {

@@ -10,16 +10,19 @@ use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Args;
+use super::args::Switch;
 use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::{Files, Serving, client_authorities, follow};
 use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
-use crate::server::{Connections, Limits, Port, Probe, Shutdown, admin, dial_self, listen, tls, webhook};
+use crate::server::{Connections, Limits, Phase, Port, Probe, Shutdown, admin, dial_self, listen, tls, webhook};
 use crate::telemetry::{Health, State};
 
 /// What the flags name, read, bound and reached.
@@ -40,6 +43,8 @@ pub(super) struct Server {
     pub(super) admin: Port,
     pub(super) shutdown: Shutdown,
     pub(super) connections: Connections,
+    /// Whether no budgets are looked after any more; closed where they never were.
+    pub(super) budgets_left: watch::Receiver<bool>,
 }
 
 impl Parts {
@@ -85,6 +90,7 @@ impl Parts {
 
         metrics.policies_loaded(policies.load().all().len());
         follow_policies(args, Arc::clone(&policies), background);
+        let budgets_left = look_after_budgets(args, cluster.as_ref(), &policies, &shutdown, background);
         let source = follow_cluster(cluster, surroundings, background);
         let address = webhook.local_addr()?;
         let probe = Probe {
@@ -128,7 +134,7 @@ impl Parts {
             shutdown: Shutdown::default(),
             metrics: Arc::clone(metrics),
         };
-        Ok(Server { webhook, admin, shutdown, connections })
+        Ok(Server { webhook, admin, shutdown, connections, budgets_left })
     }
 }
 
@@ -159,6 +165,40 @@ fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &
     background.run("policies", move |metrics, health| {
         files::watch::watch(paths.clone(), Arc::clone(&policies), own_namespace.clone(), metrics, health)
     });
+}
+
+/// Runs the budget controller, which goes as soon as this process drains: another replica then takes over.
+fn look_after_budgets(
+    args: &Args,
+    cluster: Option<&Cluster>,
+    policies: &Arc<ArcSwap<PolicySet>>,
+    shutdown: &Shutdown,
+    background: &Background,
+) -> watch::Receiver<bool> {
+    const LEASE: &str = "quorate";
+    let (left, budgets_left) = watch::channel(false);
+    let Some(cluster) = cluster.filter(|_| args.budget_controller == Switch::Enabled).cloned() else {
+        return budgets_left;
+    };
+    let namespace = own_namespace(args).unwrap_or_else(|| cluster.client().default_namespace().to_owned());
+    let controller = Arc::new(Controller {
+        cluster,
+        policies: Arc::clone(policies),
+        lease: Lease { namespace, name: LEASE.to_owned() },
+        metrics: Arc::clone(&background.metrics),
+        health: Arc::clone(&background.health),
+    });
+    let shutdown = shutdown.clone();
+    background.run("budgets", move |_, _| {
+        let (controller, shutdown, left) = (Arc::clone(&controller), shutdown.clone(), left.clone());
+        async move {
+            controller.run(shutdown.reached(Phase::Draining)).await;
+            left.send_replace(true);
+            // Supervised tasks that end are started again.
+            std::future::pending::<()>().await;
+        }
+    });
+    budgets_left
 }
 
 fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {
