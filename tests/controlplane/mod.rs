@@ -30,7 +30,7 @@ pub(crate) use cluster::ControlPlane;
 pub(crate) use quorate::Quorate;
 pub(crate) use wait::wait_for;
 
-/// The control plane that all tests of a run share: three nodes in three zones, eight volumes on each.
+/// The control plane that all tests of a run share: three nodes in three zones, sixteen volumes on each.
 ///
 /// Tests keep apart by namespaces, and by a Quorate of their own that is sent only theirs. A test that panics leaves the
 /// logs behind and says where; one that returns an error does not, since nobody learns of that.
@@ -47,7 +47,7 @@ pub(crate) fn shared() -> &'static ControlPlane {
 fn start_for_tests() -> Result<ControlPlane> {
     let cluster = ControlPlane::start()?;
     let nodes = cluster.add_nodes(3, &["zone-a", "zone-b", "zone-c"])?;
-    cluster.add_volumes(&nodes, 8)?;
+    cluster.add_volumes(&nodes, 16)?;
     let run = std::sync::Arc::downgrade(cluster.run());
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
