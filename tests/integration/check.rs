@@ -337,11 +337,12 @@ fn help_fits_on_a_screen() {
         Usage: quorate <COMMAND>
 
         Commands:
-          serve   Serve the admission webhook
-          check   Review manifests as the webhook would
-          policy  Look after policy files
-          certs   Make a CA and a serving certificate for development
-          help    Print this message or the help of the given subcommand(s)
+          serve    Serve the admission webhook
+          check    Review manifests as the webhook would
+          policy   Look after policy files
+          budgets  Look after the budgets that Quorate made
+          certs    Make a CA and a serving certificate for development
+          help     Print this message or the help of the given subcommand(s)
 
         Options:
           -h, --help     Print help

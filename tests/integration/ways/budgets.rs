@@ -105,7 +105,7 @@ fn a_budget_that_blocks_every_eviction_or_overlaps_is_denied_l50_l52_l75() {
         "spec.minAvailable of PodDisruptionBudget early: 3 lets none of 3 pods be evicted",
     );
     silent(&place.kubectl(&["delete", "pdb/early"]));
-    silent(&place.apply(&database(3)));
+    warned(&place.apply(&database(3)), "PodDisruptionBudget db-quorate (maxUnavailable 1) will follow");
 
     for (limit, phrase) in [
         (json!({"minAvailable": 3}), "spec.minAvailable of PodDisruptionBudget db: 3 lets none of 3 pods be evicted"),
