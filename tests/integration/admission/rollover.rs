@@ -26,7 +26,7 @@ struct Seen {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_fails_or_goes_unmutated_while_replicas_restart_l30() {
     let cluster = shared();
-    let start = || Quorate::builder(cluster).policy(PLAIN).argument("--drain").argument("10s");
+    let start = || Quorate::builder(cluster).policy(PLAIN).argument("--drain").argument("20s");
     let (mut first, mut second) = (start().start().unwrap(), start().unregistered().start().unwrap());
     let namespace = first.namespace("l30", &[]).unwrap();
     super::apply(&namespace, &service());
