@@ -37,6 +37,7 @@ async fn a_denial_has_a_code_a_reason_and_causes_with_fields_l4_l90() {
     assert!(details.causes.iter().all(|cause| status.message.contains(&cause.message)), "{details:?}");
 }
 
+/// L70: the rule has causes, and each says what it is.
 #[test]
 fn no_service_name_has_a_message_of_its_own_l70() {
     let namespace = plain().namespace("l70-no-name", &[]).unwrap();

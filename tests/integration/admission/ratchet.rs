@@ -86,6 +86,7 @@ fn only_what_gets_worse_is_denied_l22_l25() {
     assert!(is_denied(&worse, "spec.replicas: 1 is below the minimum 2"), "{worse}");
 }
 
+/// L82: charts and hibernation scale to zero.
 #[test]
 fn zero_replicas_are_admitted_under_the_shipped_policies_l82() {
     for (prefix, labels) in [("l82-baseline", &[][..]), ("l82-production", &[PRODUCTION])] {

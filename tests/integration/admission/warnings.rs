@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{apply, kubectl, plain, said, service, statefulset};
 use crate::controlplane::{shared, wait_for};
 
+/// L5: the API server cuts warnings, so each is one short line.
 #[test]
 fn a_warning_is_a_line_of_kubectl_l5() {
     let namespace = plain().namespace("l5", &[]).unwrap();

@@ -39,6 +39,7 @@ fn zero_replicas_are_denied_on_scale_where_the_policy_says_so_l11_l82() {
     denied(&place.apply(&database(0)), "spec.replicas: 0 is not allowed");
 }
 
+/// L81: even counts occur in migrations.
 #[test]
 fn an_even_count_is_a_warning_by_every_way_l81() {
     let cluster = shared();
@@ -151,6 +152,7 @@ fn an_autoscaler_that_comes_to_a_violator_is_judged_by_degree_l83() {
     place.has_replicas(3);
 }
 
+/// L12: a write of ours would conflict with the autoscaler.
 #[test]
 fn nothing_of_quorate_may_write_a_stateful_set_l12() {
     let cluster = shared();
