@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Exemption, acting};
-use crate::facts::{Change, Evidence, Surroundings};
+use crate::facts::{Change, Evidence, StatefulSet, Surroundings, Way};
 use crate::mutate::{self, Beyond, Infeasible, Plan};
 use crate::policy::Policy;
 use crate::rules::{Action, Finding};
@@ -19,6 +19,13 @@ pub fn injection(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Pol
         Stance::Disabled if change.old.is_none_or(|old| old.template_changed) => mutate::plan(change, around, &[]),
         Stance::Disabled | Stance::Owned => Plan::NOTHING,
     }
+}
+
+/// Whether a stored StatefulSet lacks something that these policies, which match it, want injected (L24).
+#[must_use]
+pub fn lacks_injection(object: &StatefulSet, around: &Surroundings, policies: &[Arc<Policy>], now: Timestamp) -> bool {
+    let change = Change { way: Way::StatefulSet, object, old: None, dry_run: false, requester: None };
+    !object.metadata.terminating && mutate::is_pending(object, around, &injecting(&change, policies, now))
 }
 
 /// The policies that inject into the object, if any.

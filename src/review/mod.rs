@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 pub use decision::{Decision, Verdict};
 pub use exemption::{Exemption, exempted};
-pub use injection::injection;
+pub use injection::{injection, lacks_injection};
 pub use ownership::acting;
 pub use violation::Violation;
 

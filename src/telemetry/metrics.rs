@@ -42,6 +42,7 @@ pub struct Metrics {
     durations: Family<Webhook, Histogram, fn() -> Histogram>,
     violations: Family<Violation, Counter>,
     exemptions: Family<ByRule, Gauge>,
+    pending_injections: Gauge,
     internal_errors: Family<Kind, Counter>,
     policies: Gauge,
     policy_reloads: Family<Outcome, Counter>,
@@ -123,6 +124,11 @@ impl Metrics {
     pub fn exemptions_active(&self, rule: Rule, count: usize) {
         let labels = ByRule { rule: rule.name() };
         self.exemptions.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// So many StatefulSets lack something that policies want injected (L24).
+    pub fn pending_injections(&self, count: usize) {
+        self.pending_injections.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Quorate failed inside a request: `undecodable`, `deadline`, `panic`, `live_read`, `patch`.
@@ -212,6 +218,12 @@ impl Default for Metrics {
                 "exemptions_active",
                 "StatefulSets that are exempt from a rule now",
                 Family::default(),
+            ),
+            pending_injections: register(
+                &mut registry,
+                "pending_injections",
+                "StatefulSets that lack something that policies want injected",
+                Gauge::default(),
             ),
             internal_errors: register(
                 &mut registry,

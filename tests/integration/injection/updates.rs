@@ -80,6 +80,41 @@ fn what_was_there_before_rolls_out_only_when_asked_l24_l64_l65() {
     assert_eq!(revisions(cluster, &namespace).unwrap(), after, "a second rollout");
 }
 
+/// L24: what was stored while Quorate was not called is counted until it has what it lacks.
+#[test]
+fn what_was_stored_without_an_injection_is_counted_l24() {
+    const POLICY: &str = "
+apiVersion: quorate.dev/v1alpha1
+kind: AvailabilityPolicy
+metadata: { name: counted }
+spec:
+  match: { namespaceSelector: { matchLabels: { counted: l24 } } }
+  mutate:
+    podAntiAffinity: [{ topologyKey: kubernetes.io/hostname, mode: Preferred }]
+";
+    let cluster = shared();
+    let quorate = Quorate::builder(cluster).policy(POLICY).unregistered().start().unwrap();
+    let namespace = quorate.namespace("counted", &[("counted", "l24")]).unwrap();
+    let pending = |count: usize| {
+        wait_for("the pending injections to be counted", || {
+            let metrics = quorate.metrics()?;
+            let line = format!("quorate_pending_injections {count}");
+            ensure!(metrics.lines().any(|each| each == line), "{metrics}");
+            Ok(())
+        })
+        .unwrap();
+    };
+    for name in ["one", "two", "three"] {
+        let set = stateless(name, 0, &json!({})).to_string();
+        cluster.kubectl(&["create", "-f", "-"]).namespace(&namespace).stdin(&set).ok().unwrap();
+    }
+    pending(3);
+    quorate.register().unwrap();
+    let image = ["set", "image", "statefulset/one", "db=db.example/server:2"];
+    cluster.kubectl(&image).namespace(&namespace).ok().unwrap();
+    pending(2);
+}
+
 /// L26, L95: whoever writes the same again changes nothing.
 #[test]
 fn writing_the_same_again_changes_nothing_l26_l95() {
