@@ -182,7 +182,8 @@ fn placements(cluster: &ControlPlane, namespace: &str) -> Result<Vec<(String, St
     Ok(found)
 }
 
-fn evict(cluster: &ControlPlane, namespace: &str, pod: &str) -> Result<String> {
+/// Asks for one eviction; what the API server answers.
+pub(crate) fn evict(cluster: &ControlPlane, namespace: &str, pod: &str) -> Result<String> {
     let eviction = json!({
         "apiVersion": "policy/v1",
         "kind": "Eviction",

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::control_plane::evict;
 use crate::controlplane::{ControlPlane, Quorate, wait_for};
 
 const POLICIES: &str = "
@@ -180,18 +181,6 @@ fn ready(cluster: &ControlPlane, namespace: &str, name: &str, replicas: i64) {
         Ok(())
     })
     .unwrap();
-}
-
-/// Asks for one eviction; what the API server answers.
-fn evict(cluster: &ControlPlane, namespace: &str, pod: &str) -> Result<String> {
-    let eviction = json!({
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": pod, "namespace": namespace},
-    });
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/eviction");
-    let answer = cluster.kubectl(&["create", "--raw", &path, "-f", "-"]).stdin(&eviction.to_string()).run()?;
-    Ok(answer.stdout + &answer.stderr)
 }
 
 /// Evicts a pod, waiting where the budget says so, but not where two budgets make every eviction fail.
