@@ -12,6 +12,6 @@ mod reflector;
 mod source;
 
 pub use changes::{Changed, Changes};
-pub use connect::{ConnectError, Target, connect};
+pub use connect::{ConnectError, Target, client, connect};
 pub use live::{Cluster, Inside, ReadError};
 pub use source::{Objects, Source};

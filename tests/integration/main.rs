@@ -7,6 +7,7 @@ mod controlplane;
 
 mod admission;
 mod budgets;
+mod certificates;
 mod check;
 mod control_plane;
 mod examples;
