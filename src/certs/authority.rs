@@ -57,8 +57,7 @@ impl Authority {
         let bad_key = |reason: String| Error::BadKey(key.0.to_owned(), reason);
         let text = std::str::from_utf8(key.1).map_err(|error| bad_key(error.to_string()))?;
         let key = KeyPair::from_pem(text).map_err(|error| bad_key(error.to_string()))?;
-        let issuer =
-            Issuer::from_ca_cert_der(&certificate, key).map_err(|error| unusable(&error.to_string()))?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|error| unusable(&error.to_string()))?;
         Ok(Self { certificate, issuer, validity: pair.validity() })
     }
 

@@ -86,7 +86,8 @@ impl ControlPlane {
         let mut installed = self.installed.lock().map_err(|_| anyhow::anyhow!("the installation failed before"))?;
         if !*installed {
             self.apply_all(&of_kinds(&["Namespace"])?)?;
-            let kinds = ["ServiceAccount", "Lease", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+            let kinds =
+                ["ServiceAccount", "Lease", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
             self.apply_all(&of_kinds(&kinds)?)?;
             *installed = true;
         }

@@ -141,8 +141,7 @@ impl<'v> View<'v> {
         let told = trust.bundle();
         let of_leaf = self.leaf.there().and_then(|leaf| self.signer(leaf, &leaf.authority).ok());
         let of_served = self.served.filter(|(pair, _)| pair.validity().holds(self.now)).map(|(_, signer)| signer);
-        let all: Bundle =
-            present.into_iter().chain(told.iter().chain(of_leaf).chain(of_served).cloned()).collect();
+        let all: Bundle = present.into_iter().chain(told.iter().chain(of_leaf).chain(of_served).cloned()).collect();
         all.at(self.now)
     }
 

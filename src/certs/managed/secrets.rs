@@ -92,7 +92,11 @@ fn read<T>(
     // Named as a path is, since that is what the messages are about otherwise.
     let place = |name: &str| {
         let name_of = |it: &Option<String>| it.clone().unwrap_or_default();
-        PathBuf::from(format!("{name} of Secret {}/{}", name_of(&secret.metadata.namespace), name_of(&secret.metadata.name)))
+        PathBuf::from(format!(
+            "{name} of Secret {}/{}",
+            name_of(&secret.metadata.namespace),
+            name_of(&secret.metadata.name)
+        ))
     };
     parse((&place(CERTIFICATE), certificate), (&place(KEY), key)).map_err(Unusable::Bad)
 }
@@ -128,7 +132,10 @@ mod tests {
         let issued = authority.issue(&["here".to_owned()], Duration::from_mins(1), SystemTime::now()).unwrap();
         let leaf = Leaf::of(&with_leaf(&empty("quorate-tls"), &issued, &authority));
         assert_eq!(leaf.authority, bundle);
-        assert!(leaf.pair.is_ok());
+        // Neither what it prints as, nor the reason for which it is refused, tells anything of a key.
+        let printed = format!("{:?}", leaf.pair.unwrap());
+        let key = issued.key.lines().nth(1).unwrap();
+        assert!(!printed.contains(key) && !printed.contains(&format!("{:?}", &issued.key.as_bytes()[30..40])));
     }
 
     #[test]
@@ -138,10 +145,7 @@ mod tests {
         let Unusable::Bad(reason) = Leaf::of(&secret).pair.unwrap_err() else { panic!("it is not empty") };
         assert!(reason.starts_with("tls.crt of Secret here/quorate-tls holds no certificate"), "{reason}");
         let (one, two) = (authority(), authority());
-        let mixed = with(
-            &empty("quorate-ca"),
-            &[(CERTIFICATE, pem(one.certificate())), (KEY, two.key_pem())],
-        );
+        let mixed = with(&empty("quorate-ca"), &[(CERTIFICATE, pem(one.certificate())), (KEY, two.key_pem())]);
         let Err(Unusable::Bad(reason)) = Trust::of(&mixed).authority else { panic!("they don't belong together") };
         assert_eq!(
             reason,

@@ -94,7 +94,8 @@ impl Seen {
 async fn follow_bundle(client: Client) -> Arc<ArcSwap<Vec<u8>>> {
     let bundle = Arc::new(ArcSwap::from_pointee(Vec::new()));
     let followed = Arc::clone(&bundle);
-    let mut objects = watch_object(Api::<ValidatingWebhookConfiguration>::all(client), "quorate").default_backoff().boxed();
+    let mut objects =
+        watch_object(Api::<ValidatingWebhookConfiguration>::all(client), "quorate").default_backoff().boxed();
     tokio::spawn(async move {
         while let Some(object) = objects.next().await {
             let webhook = object.ok().flatten().and_then(|object| object.webhooks?.into_iter().next());

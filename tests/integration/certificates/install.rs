@@ -21,7 +21,10 @@ async fn three_replicas_that_start_at_once_agree_on_one_ca_which_the_api_server_
         assert_eq!(made, 1);
         for replica in &replicas {
             let (_, ready) = replica.admin("/readyz?verbose").unwrap();
-            assert!(ready.contains("[+]certificate ok\n") && ready.contains("[+]webhook-configurations ok\n"), "{ready}");
+            assert!(
+                ready.contains("[+]certificate ok\n") && ready.contains("[+]webhook-configurations ok\n"),
+                "{ready}"
+            );
             let metrics = replica.metrics().unwrap();
             for gauge in ["quorate_certificate_expiry_timestamp_seconds", "quorate_ca_expiry_timestamp_seconds"] {
                 let value = metrics.lines().find_map(|line| line.strip_prefix(gauge)).unwrap().trim();
@@ -56,12 +59,15 @@ fn restores_ca_bundle(cluster: &ControlPlane, port: u16) {
     let foreign = fs::read_to_string(cluster.authority()).unwrap();
     for (what, text) in [("emptied", ""), ("replaced by a foreign CA", foreign.as_str())] {
         for kind in CONFIGURATIONS {
-            let mut configuration = cluster.object(NAMESPACE, kind, "quorate").unwrap();
-            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-                webhook["clientConfig"]["caBundle"] = json!(BASE64_STANDARD.encode(text));
-            }
-            configuration["metadata"]["resourceVersion"].take();
-            cluster.kubectl(&["replace", "-f", "-"]).stdin(&configuration.to_string()).ok().unwrap();
+            let configuration = cluster.object(NAMESPACE, kind, "quorate").unwrap();
+            let webhooks = configuration["webhooks"].as_array().unwrap();
+            let path = |number| format!("/webhooks/{number}/clientConfig/caBundle");
+            let value = BASE64_STANDARD.encode(text);
+            let changes: Vec<_> = (0..webhooks.len())
+                .map(|number| json!({"op": "replace", "path": path(number), "value": value}))
+                .collect();
+            let changes = Value::from(changes).to_string();
+            cluster.kubectl(&["patch", kind, "quorate", "--type=json", "-p", &changes]).ok().unwrap();
         }
         let started = Instant::now();
         until_whole(cluster);
@@ -73,13 +79,15 @@ fn restores_ca_bundle(cluster: &ControlPlane, port: u16) {
 }
 
 fn versions(cluster: &ControlPlane) -> [Value; 2] {
-    CONFIGURATIONS.map(|kind| cluster.object(NAMESPACE, kind, "quorate").unwrap()["metadata"]["resourceVersion"].clone())
+    CONFIGURATIONS
+        .map(|kind| cluster.object(NAMESPACE, kind, "quorate").unwrap()["metadata"]["resourceVersion"].clone())
 }
 
 fn rights_end_at_other_names(cluster: &ControlPlane, replica: &Quorate<'_>) {
     let kubeconfig = replica.directory().join("kubeconfig");
     let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
-    let ask = |words: &[&str]| cluster.kubectl(&[words, &[kubeconfig.as_str(), "-n", NAMESPACE]].concat()).run().unwrap();
+    let ask =
+        |words: &[&str]| cluster.kubectl(&[words, &[kubeconfig.as_str(), "-n", NAMESPACE]].concat()).run().unwrap();
     assert!(ask(&["get", "secret", "quorate-tls"]).success());
     cluster.kubectl(&["create", "secret", "generic", "other", "-n", NAMESPACE]).run().unwrap();
     for words in [

@@ -53,7 +53,10 @@ fn stage() -> Stage {
     for kind in CONFIGURATIONS {
         cluster.kubectl(&["delete", "--ignore-not-found", kind, "quorate"]).ok().unwrap();
     }
-    cluster.kubectl(&["delete", "--ignore-not-found", "secret", "quorate-ca", "quorate-tls", "-n", NAMESPACE]).ok().unwrap();
+    cluster
+        .kubectl(&["delete", "--ignore-not-found", "secret", "quorate-ca", "quorate-tls", "-n", NAMESPACE])
+        .ok()
+        .unwrap();
     cluster.apply_all(&of_kinds(&["Secret"]).unwrap()).unwrap();
     Stage { cluster, _turn: turn }
 }

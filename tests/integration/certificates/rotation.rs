@@ -16,9 +16,8 @@ async fn no_request_fails_while_the_ca_is_rotated_three_times_l41_l42() {
     const ROTATIONS: usize = 3;
     let stage = stage();
     let cluster = stage.cluster;
-    let replicas = tokio::task::block_in_place(|| {
-        replicas(cluster, &["--ca-validity", "90s", "--certificate-validity", "60s"])
-    });
+    let replicas =
+        tokio::task::block_in_place(|| replicas(cluster, &["--ca-validity", "90s", "--certificate-validity", "60s"]));
     let ports: Vec<_> = replicas.iter().map(Quorate::port).collect();
     let balanced = balance(ports.clone()).await;
     let namespace = tokio::task::block_in_place(|| {

@@ -41,7 +41,10 @@ fn says_what_it_may_not_watch_and_goes_on_when_it_may() {
     let cluster = stage.cluster;
     cluster.kubectl(&["delete", "rolebinding", "quorate", "-n", NAMESPACE]).ok().unwrap();
     let replica = start(cluster);
-    not_ready(&replica, "Quorate may not watch Secret quorate-system/quorate-ca; let it: kubectl apply -f deploy/manifests/rbac.yaml");
+    not_ready(
+        &replica,
+        "Quorate may not watch Secret quorate-system/quorate-ca; let it: kubectl apply -f deploy/manifests/rbac.yaml",
+    );
     cluster.apply_all(&of_kinds(&["RoleBinding"]).unwrap()).unwrap();
     replica.wait_ready().unwrap();
 }

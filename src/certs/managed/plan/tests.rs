@@ -238,7 +238,10 @@ fn a_ca_that_cannot_be_used_is_replaced_and_still_trusted(#[case] key: &str) {
 fn an_expired_ca_is_replaced_and_forgotten() {
     let scene = Scene::well();
     let step = scene.next(start() + 366 * DAY);
-    assert!(matches!(&step, Step::MakeAuthority(Reason::Unusable(_), bundle) if *bundle == Bundle::default()), "{step:?}");
+    assert!(
+        matches!(&step, Step::MakeAuthority(Reason::Unusable(_), bundle) if *bundle == Bundle::default()),
+        "{step:?}"
+    );
 }
 
 #[test]
