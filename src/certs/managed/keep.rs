@@ -274,15 +274,14 @@ impl Keeper {
                 debug!("another replica was faster to write {place}");
                 self.read(thing).await?;
             }
-            Err(error) => return Err(certificate(format!("cannot write {place}: {error}"))),
+            Err(error) => return Err(certificate(self.managed.refusal("update", thing, &error))),
         }
         Ok(true)
     }
 
     async fn read(&mut self, thing: Thing) -> Result<(), Problem> {
         let read = secrets(&self.managed).get_opt(thing.name()).await;
-        let secret =
-            read.map_err(|error| certificate(format!("cannot read {}: {error}", self.managed.place(thing))))?;
+        let secret = read.map_err(|error| certificate(self.managed.refusal("get", thing, &error)))?;
         self.hold(thing, secret.map(Box::new));
         Ok(())
     }
@@ -296,39 +295,41 @@ impl Keeper {
             return Ok(true);
         }
         let Some(text) = self.trust.held.there().map(|trust| trust.text.clone()) else { return Ok(false) };
-        if let Some(written) = self.configure_one::<MutatingWebhookConfiguration>(&self.mutating, &text).await? {
-            self.mutating = written;
+        let mutating = self.configure_one::<MutatingWebhookConfiguration>(Thing::Mutating, &self.mutating, &text).await;
+        let validating =
+            self.configure_one::<ValidatingWebhookConfiguration>(Thing::Validating, &self.validating, &text).await;
+        let mut problem = None;
+        for (held, written) in [(&mut self.mutating, mutating), (&mut self.validating, validating)] {
+            match written {
+                Ok(Some(written)) => *held = written,
+                Ok(None) => {}
+                Err(failure) => problem = Some(failure),
+            }
         }
-        if let Some(written) = self.configure_one::<ValidatingWebhookConfiguration>(&self.validating, &text).await? {
-            self.validating = written;
-        }
-        Ok(true)
+        problem.map_or(Ok(true), Err)
     }
 
     async fn configure_one<K>(
         &self,
+        thing: Thing,
         held: &Held<Configuration>,
         text: &[u8],
     ) -> Result<Option<Held<Configuration>>, Problem>
     where
         K: Resource<DynamicType = ()> + Webhooks + Clone + Debug + DeserializeOwned,
     {
-        let kind = K::kind(&());
         let Some(before) = held.there().filter(|configuration| !configuration.says(text)) else { return Ok(None) };
         let api: Api<K> = Api::all(self.managed.client.clone());
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         match api.patch(CONFIGURATIONS, &parameters, &Patch::Strategic(before.patch(text))).await {
             Ok(written) => {
-                info!("wrote the CAs into the caBundle of {kind} {CONFIGURATIONS}");
+                info!("wrote the CAs into the caBundle of {}", self.managed.place(thing));
                 let Managed { namespace, service, .. } = &self.managed;
                 Ok(Some(Held::There(Configuration::of(&written, namespace, service))))
             }
             // It has changed, and the watch will say how.
             Err(kube::Error::Api(status)) if is_outrun(status.code) => Ok(Some(Held::Unknown)),
-            Err(error) => Err(Problem {
-                part: CONFIGURED,
-                text: format!("cannot write caBundle of {kind} {CONFIGURATIONS}: {error}"),
-            }),
+            Err(error) => Err(Problem { part: CONFIGURED, text: self.managed.refusal("patch", thing, &error) }),
         }
     }
 }

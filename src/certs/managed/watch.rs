@@ -57,9 +57,18 @@ impl Managed {
             | watcher::Error::WatchStartFailed(kube::Error::Api(status))
                 if status.code == 403 =>
             {
-                format!("Quorate may not watch {place}; let it: kubectl apply -f deploy/manifests/rbac.yaml")
+                forbidden("watch", &place)
             }
             error => format!("cannot watch {place}: {error}"),
+        }
+    }
+
+    /// What to say where a thing can't be read or written.
+    pub(super) fn refusal(&self, verb: &str, thing: Thing, error: &kube::Error) -> String {
+        let place = self.place(thing);
+        match error {
+            kube::Error::Api(status) if status.code == 403 => forbidden(verb, &place),
+            error => format!("cannot {verb} {place}: {error}"),
         }
     }
 
@@ -69,6 +78,10 @@ impl Managed {
         let create = format!("kubectl create secret generic {name} --namespace {}", self.namespace);
         format!("{place} is missing; Quorate fills it, but may not create it: {create}")
     }
+}
+
+fn forbidden(verb: &str, place: &str) -> String {
+    format!("Quorate may not {verb} {place}; let it: kubectl apply -f deploy/manifests/rbac.yaml")
 }
 
 /// What became known of a thing. Not to be printed: Secrets are in it.
