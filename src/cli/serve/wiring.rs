@@ -35,6 +35,7 @@ pub(super) struct Parts {
     admin: TcpListener,
     cluster: Option<Cluster>,
     surroundings: Objects,
+    limits: Limits,
 }
 
 /// What serves, ready to run.
@@ -50,6 +51,7 @@ pub(super) struct Server {
 impl Parts {
     /// Reads files, binds sockets, connects to the cluster.
     pub(super) async fn gather(args: &Args, health: &Health) -> anyhow::Result<Self> {
+        let limits = args.limits.limits()?;
         let policies = Arc::new(ArcSwap::from_pointee(policies(args)?));
         let files = certificate_files(args)?;
         let serving = Arc::new(Serving::new(files.load()?));
@@ -58,7 +60,7 @@ impl Parts {
         let surroundings = surroundings(args)?;
         let (webhook, admin) = (bind(args.listen)?, bind(args.admin_listen)?);
         let cluster = cluster(args, health).await?;
-        Ok(Self { policies, files, serving, tls, webhook, admin, cluster, surroundings })
+        Ok(Self { policies, files, serving, tls, webhook, admin, cluster, surroundings, limits })
     }
 
     /// Says what will be served.
@@ -81,9 +83,9 @@ impl Parts {
 
     /// Starts what runs in the background, and puts together what serves.
     pub(super) fn assemble(self, args: &Args, background: &Background) -> anyhow::Result<Server> {
-        let Self { policies, files, serving, tls, webhook, admin, cluster, surroundings } = self;
+        let Self { policies, files, serving, tls, webhook, admin, cluster, surroundings, limits } = self;
         let Background { metrics, health } = background;
-        let (limits, shutdown) = (Limits::default(), Shutdown::default());
+        let shutdown = Shutdown::default();
         let connections = Connections::new(limits.connections);
         health.set("shutdown", State::Ok);
         health.set("tls", State::NotReady("not dialled yet".to_owned()));
@@ -129,8 +131,8 @@ impl Parts {
             listener: admin,
             tls: None,
             router: admin::router(shown),
-            limits,
-            connections: Connections::new(limits.connections),
+            limits: Limits::admin(),
+            connections: Connections::new(Limits::admin().connections),
             shutdown: Shutdown::default(),
             metrics: Arc::clone(metrics),
         };
