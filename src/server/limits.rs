@@ -41,7 +41,7 @@ impl Default for Limits {
             body_memory: 96 << 20,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
-            body_time: Duration::from_secs(5),
+            body_time: Duration::from_secs(10),
             idle: Duration::from_mins(2),
             write: Duration::from_secs(30),
             finish: Duration::from_secs(15),

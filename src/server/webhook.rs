@@ -90,7 +90,7 @@ impl Reviews {
         let (bytes, mut room) = body::read(body, self.limits.body, time.min(self.limits.body_time), room).await?;
         let _answering = progress.map(Progress::answering);
         let _slot = self.requests.enter().ok_or(Error::TooMany)?;
-        let weight = weight::of(&bytes);
+        let weight = weight::of(webhook, &bytes);
         if !self.memory.could_hold(room.bytes() + weight) {
             return Err(Error::TooMuch);
         }

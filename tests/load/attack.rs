@@ -51,7 +51,8 @@ impl Scenario {
         if self == Self::IdleAllKept { &["--max-connections", "12000"] } else { &[] }
     }
 
-    fn clients(self) -> usize {
+    /// How many attack.
+    pub(crate) fn clients(self) -> usize {
         match self {
             Self::Idle | Self::IdleAllKept => 10_000,
             Self::SlowHeads | Self::SlowBodies => 1_000,
@@ -87,11 +88,11 @@ struct Counts {
 }
 
 /// Attacks until stdin ends; says `ready` once all clients have begun, and at the end what was done.
-pub(crate) async fn run(scenario: Scenario, address: SocketAddr, ca: &Path) {
+pub(crate) async fn run(scenario: Scenario, clients: usize, address: SocketAddr, ca: &Path) {
     let client = Client::new(address, ca);
     let counts = Arc::new(Counts::default());
     let bodies = Arc::new(Bodies::new());
-    for number in 0..scenario.clients() {
+    for number in 0..clients {
         let (client, counts, bodies) = (client.clone(), Arc::clone(&counts), Arc::clone(&bodies));
         tokio::spawn(async move {
             // So that each is at another point.
@@ -111,8 +112,7 @@ pub(crate) async fn run(scenario: Scenario, address: SocketAddr, ca: &Path) {
             }
         });
     }
-    let wanted = scenario.clients();
-    while counts.open.load(Ordering::Relaxed) + counts.ended.load(Ordering::Relaxed) < wanted {
+    while counts.open.load(Ordering::Relaxed) + counts.ended.load(Ordering::Relaxed) < clients {
         sleep(Duration::from_millis(50)).await;
     }
     println!("ready");

@@ -33,8 +33,14 @@ struct Args {
     /// How long each phase is, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// How many attack, in percent of what is said of a scenario
+    #[arg(long, default_value_t = 100)]
+    crowd: usize,
+    /// The niceness of those who attack: 19, lest their own work is measured, unless the machine is so busy that they get none
+    #[arg(long, default_value_t = 19)]
+    nice: u8,
     /// Which scenarios [default: all]
-    #[arg(long)]
+    #[arg(long, value_delimiter = ',')]
     only: Vec<Scenario>,
     /// More flags for `quorate serve`
     #[arg(last = true)]
@@ -47,14 +53,16 @@ struct Args {
 enum Command {
     /// What the second process does
     #[command(hide = true)]
-    Attack { scenario: Scenario, address: std::net::SocketAddr, ca: PathBuf },
+    Attack { scenario: Scenario, clients: usize, address: std::net::SocketAddr, ca: PathBuf },
 }
 
 fn main() {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match args.command {
-        Some(Command::Attack { scenario, address, ca }) => runtime.block_on(attack::run(scenario, address, &ca)),
+        Some(Command::Attack { scenario, clients, address, ca }) => {
+            runtime.block_on(attack::run(scenario, clients, address, &ca));
+        }
         None => runtime.block_on(measure(&args)),
     }
 }
@@ -71,7 +79,8 @@ async fn measure(args: &Args) {
         let mut rows = Vec::new();
         for _ in 0..args.rounds {
             let before = probe.run(phase).await;
-            let attack = Attack::start(scenario, quorate.webhook, &quorate.ca()).await;
+            let clients = scenario.clients() * args.crowd / 100;
+            let attack = Attack::start(scenario, clients, args.nice, quorate.webhook, &quorate.ca()).await;
             let watch = quorate.watch();
             let during = probe.run(phase).await;
             let row = Row { before, during, peak: watch.end().await, attack: attack.end().await };

@@ -151,11 +151,11 @@ pub(crate) struct Attack {
 }
 
 impl Attack {
-    pub(crate) async fn start(scenario: Scenario, address: SocketAddr, ca: &Path) -> Self {
+    pub(crate) async fn start(scenario: Scenario, clients: usize, nice: u8, address: SocketAddr, ca: &Path) -> Self {
         let program = std::env::current_exe().unwrap();
-        let mut child = with_files(Path::new("nice"), &["-n", "19"])
+        let mut child = with_files(Path::new("nice"), &["-n", &nice.to_string()])
             .arg(program)
-            .args(["attack", &scenario.to_string(), &address.to_string()])
+            .args(["attack", &scenario.to_string(), &clients.to_string(), &address.to_string()])
             .arg(ca)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

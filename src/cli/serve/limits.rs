@@ -30,7 +30,7 @@ pub(super) struct LimitArgs {
     #[arg(long, env = "QUORATE_HEADER_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = short)]
     header_timeout: Duration,
     /// From the end of a request's head to the end of its body; past it 408
-    #[arg(long, env = "QUORATE_BODY_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = short)]
+    #[arg(long, env = "QUORATE_BODY_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = short)]
     body_timeout: Duration,
     /// Without a request on a connection; more than the 90s after which the API server closes it itself
     #[arg(long, env = "QUORATE_IDLE_TIMEOUT", value_name = "TIME", default_value = "2m", value_parser = idle)]
