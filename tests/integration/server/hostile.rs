@@ -176,7 +176,7 @@ async fn ends_what_is_no_tls(#[case] bytes: &[u8]) {
     is_well(&served).await;
 }
 
-/// A ClientHello that knows nothing newer than this version.
+/// A `ClientHello` that knows nothing newer than this version.
 fn client_hello(version: u8) -> Vec<u8> {
     let suites = [0xc0, 0x13, 0xc0, 0x14, 0, 0x2f, 0, 0x35];
     let groups_and_signatures = [0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 4, 0, 2, 4, 3];
