@@ -27,6 +27,11 @@ test: lint programs ## Everything that CI checks: lint, then all tests, then the
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
 	@echo "make test: lint, tests and docs passed"
 
+.PHONY: load
+load: ## Measure what idle, slow and greedy clients cost the others; takes 10 minutes, wants a quiet machine
+	cargo build --locked --release --bin quorate --example load
+	@target=$${CARGO_TARGET_DIR:-target}; "$$target/release/examples/load" --quorate "$$target/release/quorate" $(LOAD)
+
 .PHONY: lint
 lint: tools ## Formatting, clippy, shellcheck, yamllint, licences and advisories of dependencies
 	cargo fmt --check

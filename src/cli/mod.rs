@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let result = match cli.command {
-        Command::Serve(args) => serve::run(*args),
+        Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Budgets(args) => budgets::run(args),

@@ -22,7 +22,17 @@ const VERDICTS: &[&str] = &["allow", "warn", "deny", "error"];
 const ACTIONS: &[&str] = &["Deny", "Warn", "Audit", "Exempt"];
 const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
 const RESULTS: &[&str] = &["success", "failure"];
-const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
+const REJECTIONS: &[&str] = &[
+    "connections",
+    "requests",
+    "handshake",
+    "slow",
+    "body_size",
+    "body_time",
+    "body_memory",
+    "body_values",
+    "content_type",
+];
 const TASKS: &[&str] = &["policies", "certificate", "client_ca", "self_dial", "cluster", "budgets"];
 const BUDGET_OPERATIONS: &[&str] = &["create", "apply", "delete"];
 const BUDGET_RESULTS: &[&str] = &["success", "conflict", "failure"];
@@ -170,7 +180,7 @@ impl Metrics {
     }
 
     /// A client met a limit before anything was decided: `connections`, `requests`, `handshake`, `slow`, `body_size`,
-    /// `body_time`, `content_type`.
+    /// `body_time`, `body_memory`, `body_values`, `content_type`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.get_or_create(&Reason { reason: one_of(REJECTIONS, reason) }).inc();
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::limits::LimitArgs;
 use crate::cli::policy_paths::PolicyPaths;
 use crate::server::duration;
 use crate::telemetry::logs::Format;
@@ -61,6 +62,8 @@ pub(in crate::cli) struct Args {
     /// How long to go on serving after SIGTERM, until every client knows (10s, 1m30s)
     #[arg(long, env = "QUORATE_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(super) drain: Duration,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     /// How log lines look
     #[arg(long, env = "QUORATE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,

@@ -37,6 +37,7 @@ pub(super) struct Parts {
     admin: TcpListener,
     cluster: Option<Cluster>,
     surroundings: Objects,
+    limits: Limits,
 }
 
 /// Where the certificate comes from.
@@ -58,6 +59,7 @@ pub(super) struct Server {
 impl Parts {
     /// Reads files, binds sockets, finds the cluster, whose API server may be away for now.
     pub(super) async fn gather(args: &Args, health: &Health) -> anyhow::Result<Self> {
+        let limits = args.limits.limits()?;
         let policies = Arc::new(ArcSwap::from_pointee(policies(args)?));
         let files = certificate_files(args)?;
         let serving =
@@ -72,7 +74,7 @@ impl Parts {
             (None, Some(cluster)) => Certificates::Managed(managed(args, cluster)?),
             (None, None) => return Err(no_certificate()),
         };
-        Ok(Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings })
+        Ok(Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings, limits })
     }
 
     /// Says what will be served.
@@ -96,9 +98,10 @@ impl Parts {
 
     /// Starts what runs in the background, and puts together what serves.
     pub(super) fn assemble(self, args: &Args, background: &Background) -> anyhow::Result<Server> {
-        let Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings } = self;
+        let Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings, limits } =
+            self;
         let Background { metrics, health } = background;
-        let (limits, shutdown) = (Limits::default(), Shutdown::default());
+        let shutdown = Shutdown::default();
         let connections = Connections::new(limits.connections);
         health.set("shutdown", State::Ok);
         health.set("tls", State::NotReady("not dialled yet".to_owned()));
@@ -146,8 +149,8 @@ impl Parts {
             listener: admin,
             tls: None,
             router: admin::router(shown),
-            limits,
-            connections: Connections::new(limits.connections),
+            limits: Limits::admin(),
+            connections: Connections::new(Limits::admin().connections),
             shutdown: Shutdown::default(),
             metrics: Arc::clone(metrics),
         };

@@ -1,19 +1,23 @@
 //! `quorate serve` as a process: what it says where it can't start, and how it ends.
 
+use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 
 use axum::body::Body;
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use futures::{StreamExt as _, stream};
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use insta::{assert_snapshot, with_settings};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::{certificates, dial, soon, text, until};
 
@@ -69,6 +73,26 @@ fn says_in_one_line_what_is_wrong_with_a_flag() {
         "#);
     assert_snapshot!(serve_fails(&["--log-format", "xml"]), @r#"
         quorate: invalid value 'xml' for '--log-format <FORMAT>' [possible values: text, json]; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--max-connections", "0"]), @r#"
+        quorate: invalid value '0' for '--max-connections <COUNT>': not a number from 16 to 65536; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--max-body", "7 MB"]), @r#"
+        quorate: invalid value '7 MB' for '--max-body <SIZE>': not a size such as 512Ki, 7Mi or 1048576; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--max-body", "64Mi"]), @r#"
+        quorate: --max-body-memory 100663296 is too little for one body of --max-body 67108864; give at least twice as much
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--idle-timeout", "60s"]), @r#"
+        quorate: invalid value '60s' for '--idle-timeout <TIME>': must be more than 90s (the API server would send a request on a connection that closes) and at most 1h; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--body-timeout", "1ms"]), @r#"
+        quorate: invalid value '1ms' for '--body-timeout <TIME>': must be from 100ms to 5m; see --help
         exit status: 2
         "#);
     assert_snapshot!(fails(&["serve", "--surroundings", "x"]), @r#"
@@ -246,6 +270,61 @@ async fn is_unready_at_once_after_sigterm_and_serves_until_the_drain_is_over() {
     let (code, messages) = process.end();
     assert_eq!(code, Some(0));
     assert_eq!(messages.last().unwrap(), "every request was answered; bye");
+}
+
+/// L33: one request on a connection that was kept alive, one over HTTP/2; both are still being sent when the signal comes.
+#[tokio::test]
+async fn answers_what_is_in_flight_at_sigterm() {
+    let process = Process::start(&["--drain", "1s", "--body-timeout", "1m"]);
+    process.until_ready().await;
+    let ca = process.directory.path().join("certs/ca.pem");
+    let stream = soon(dial(process.webhook, &ca, &["http/1.1"])).await.unwrap();
+    let (mut sender1, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let stream = soon(dial(process.webhook, &ca, &["h2"])).await.unwrap();
+    let (mut sender2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (whole, _) = slowly("/validate?timeout=30s");
+    assert_eq!(soon(sender1.send_request(whole(true))).await.unwrap().status(), StatusCode::OK);
+
+    let (halves, rest) = slowly("https://localhost/validate?timeout=30s");
+    let answers =
+        [tokio::spawn(sender1.send_request(halves(false))), tokio::spawn(sender2.send_request(halves(false)))]
+            .map(soon);
+    until("both have come", async || process.admin("/metrics").await.contains("quorate_http_connections 2")).await;
+    process.signal("TERM");
+    until("nobody else is let in", async || dial(process.webhook, &ca, &[]).await.is_err()).await;
+    rest.add_permits(2);
+    for answer in answers {
+        let response = answer.await.unwrap().unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(response).await.contains("7e6f3c1c"));
+    }
+    assert_eq!(process.end().1.last().unwrap(), "every request was answered; bye");
+}
+
+/// Makes requests whose body comes in two halves, the second once there is a permit, or at once.
+fn slowly(uri: &'static str) -> (impl Fn(bool) -> Request<Body>, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    let rest = Arc::clone(&permits);
+    let make = move |at_once: bool| {
+        let (first, second) = {
+            let review = super::requests::review(1_000);
+            let (first, second) = review.split_at(500);
+            (first.to_vec(), second.to_vec())
+        };
+        let permits = Arc::clone(&permits);
+        let second = async move {
+            if !at_once {
+                permits.acquire().await.unwrap().forget();
+            }
+            Ok(second)
+        };
+        let body = stream::once(async { Ok::<_, Infallible>(first) }).chain(stream::once(second));
+        let request = Request::post(uri).header("host", "localhost").header("content-type", "application/json");
+        request.body(Body::from_stream(body)).unwrap()
+    };
+    (make, rest)
 }
 
 /// The StatefulSet of `tests/fixtures/database.yaml`, as far as the shipped policies look at it.

@@ -2,6 +2,9 @@
 
 mod certificates;
 mod command;
+mod crowds;
+mod hostile;
+mod hostile_http2;
 mod limits;
 mod ready;
 mod requests;
@@ -26,7 +29,7 @@ use quorate::server::{Connections, Limits, Port, Shutdown, listen, tls};
 use quorate::telemetry::Metrics;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -87,6 +90,15 @@ fn serve_with(router: Router, limits: Limits, clients: Option<RootCertStore>) ->
 }
 
 fn serve_to(router: Router, limits: Limits, clients: Option<Arc<dyn ClientCertVerifier>>) -> Served {
+    serve_port(router, limits, |serving| Some(tls::config(serving, clients).unwrap()))
+}
+
+/// Serves without TLS, as the admin port does.
+fn serve_plain(router: Router) -> Served {
+    serve_port(router, Limits::default(), |_| None)
+}
+
+fn serve_port(router: Router, limits: Limits, tls: impl FnOnce(Arc<Serving>) -> Option<Arc<ServerConfig>>) -> Served {
     let directory = tempfile::tempdir().unwrap();
     let made = certificates(directory.path());
     let serving = Arc::new(Serving::new(made.serving.load().unwrap()));
@@ -96,7 +108,7 @@ fn serve_to(router: Router, limits: Limits, clients: Option<Arc<dyn ClientCertVe
     let connections = Connections::new(limits.connections);
     let port = Port {
         listener,
-        tls: Some(tls::config(Arc::clone(&serving) as _, clients).unwrap()),
+        tls: tls(Arc::clone(&serving)),
         router,
         limits,
         connections: connections.clone(),
