@@ -29,7 +29,8 @@ test: lint programs ## Everything that CI checks: lint, then all tests, then the
 
 .PHONY: load
 load: ## Measure what idle, slow and greedy clients cost the others; takes 10 minutes, wants a quiet machine
-	cargo build --locked --release --bin quorate --example load
+	cargo build --locked --release --bin quorate
+	cargo build --locked --release --example load
 	@target=$${CARGO_TARGET_DIR:-target}; "$$target/release/examples/load" --quorate "$$target/release/quorate" $(LOAD)
 
 .PHONY: lint
