@@ -180,6 +180,7 @@ fn look_after_budgets(
     let Some(cluster) = cluster.filter(|_| args.budget_controller == Switch::Enabled).cloned() else {
         return budgets_left;
     };
+    background.metrics.leads_budgets(false);
     let namespace = own_namespace(args).unwrap_or_else(|| cluster.client().default_namespace().to_owned());
     let controller = Arc::new(Controller {
         cluster,
