@@ -23,7 +23,16 @@ const ACTIONS: &[&str] = &["Deny", "Warn", "Audit", "Exempt"];
 const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
 const RESULTS: &[&str] = &["success", "failure"];
 const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
-const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster", "budgets"];
+const TASKS: &[&str] = &["policies", "certificate", "self_dial", "budgets"];
+const CACHES: &[&str] = &[
+    "cache-horizontalpodautoscalers",
+    "cache-namespaces",
+    "cache-nodes",
+    "cache-persistentvolumeclaims",
+    "cache-poddisruptionbudgets",
+    "cache-services",
+    "cache-statefulsets",
+];
 const BUDGET_OPERATIONS: &[&str] = &["create", "apply", "delete"];
 const BUDGET_RESULTS: &[&str] = &["success", "conflict", "failure"];
 
@@ -51,6 +60,7 @@ pub struct Metrics {
     connections: Gauge,
     rejected: Family<Reason, Counter>,
     restarts: Family<Task, Counter>,
+    cache_silence: Family<Cache, Seconds>,
     budgets: Gauge,
     budget_writes: Family<BudgetWrite, Counter>,
     budget_leader: Gauge,
@@ -97,6 +107,11 @@ struct Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Task {
     task: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cache {
+    cache: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -168,10 +183,16 @@ impl Metrics {
         self.rejected.get_or_create(&Reason { reason: one_of(REJECTIONS, reason) }).inc();
     }
 
-    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`,
-    /// `budgets`.
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `budgets`, or that of
+    /// a cache.
     pub fn task_restarted(&self, task: &'static str) {
-        self.restarts.get_or_create(&Task { task: one_of(TASKS, task) }).inc();
+        let task = if CACHES.contains(&task) { task } else { one_of(TASKS, task) };
+        self.restarts.get_or_create(&Task { task }).inc();
+    }
+
+    /// For how long nothing was heard from the API server about what a cache (`cache-services`, …) holds.
+    pub fn cache_silence(&self, cache: &'static str, silence: Duration) {
+        self.cache_silence.get_or_create(&Cache { cache: one_of(CACHES, cache) }).set(silence.as_secs_f64());
     }
 
     /// This replica looks after so many budgets: all of ours where it leads, else none.
@@ -270,6 +291,12 @@ impl Default for Metrics {
                 "Whether this replica's controller looks after budgets",
                 Gauge::default(),
             ),
+            cache_silence: register(
+                &mut registry,
+                "cache_silence_seconds",
+                "Time since the API server was last heard about what a cache holds; well below 30 as long as it is",
+                Family::default(),
+            ),
             restarts: register(&mut registry, "task_restarts", "Background tasks started again", Family::default()),
             registry,
         };
@@ -295,6 +322,9 @@ impl Metrics {
             for &result in BUDGET_RESULTS {
                 drop(self.budget_writes.get_or_create(&BudgetWrite { operation, result }));
             }
+        }
+        for &task in TASKS {
+            drop(self.restarts.get_or_create(&Task { task }));
         }
         for &reason in REJECTIONS {
             drop(self.rejected.get_or_create(&Reason { reason }));
