@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use self::labels::{ACTION, KIND, OPERATION, Pair, REASON, RESULT, TASK, VERDICT, WEBHOOK, WRITE, WRITTEN};
+use self::labels::{ACTION, CACHE, KIND, OPERATION, Pair, REASON, RESULT, TASK, VERDICT, WEBHOOK, WRITE, WRITTEN};
 use super::{Health, State};
 use crate::rules::Rule;
 
@@ -45,6 +45,7 @@ pub struct Metrics {
     ready: Gauge,
     degraded: Gauges<1>,
     restarts: Counters<1>,
+    cache_silence: Family<[Pair; 1], Seconds>,
     budgets: Gauge,
     budget_writes: Counters<2>,
     failing_namespaces: Gauge,
@@ -121,10 +122,15 @@ impl Metrics {
         }
     }
 
-    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`,
-    /// `budgets`.
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `budgets`, or that of
+    /// a cache.
     pub fn task_restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&[TASK.is(task)]).inc();
+    }
+
+    /// For how long nothing was heard from the API server about what a cache (`cache-services`, …) holds.
+    pub fn cache_silence(&self, cache: &'static str, silence: Duration) {
+        self.cache_silence.get_or_create(&[CACHE.is(cache)]).set(silence.as_secs_f64());
     }
 
     /// This replica looks after so many budgets: all of ours where it leads, else none.

@@ -17,6 +17,7 @@ mod mutation;
 mod policy_files;
 mod policy_reload;
 mod purity;
+mod reliability;
 mod repository;
 mod rules_reference;
 mod server;

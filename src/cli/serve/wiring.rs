@@ -18,7 +18,7 @@ use super::args::Switch;
 use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::{Files, Serving, client_authorities, follow};
-use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::cluster::{Cluster, Kind, Objects, Source, Target};
 use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
@@ -157,7 +157,7 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
         return Ok(None);
     }
     let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-    Ok(Some(Cluster::new(connect(&target).await?, health)))
+    Ok(Some(Cluster::connect(&target, health).await?))
 }
 
 fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
@@ -204,8 +204,10 @@ fn look_after_budgets(
 
 fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {
     let Some(cluster) = cluster else { return Source::Objects(surroundings) };
-    let followed = cluster.clone();
-    background.run("cluster", move |_, health| followed.clone().follow(health));
+    for kind in Kind::ALL {
+        let followed = cluster.clone();
+        background.run(kind.part(), move |_, health| followed.clone().follow(kind, health));
+    }
     Source::Cluster(cluster)
 }
 

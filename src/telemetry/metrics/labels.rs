@@ -24,8 +24,35 @@ pub(super) const REASON: Label = Label {
     name: "reason",
     values: &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"],
 };
-pub(super) const TASK: Label =
-    Label { name: "task", values: &["policies", "certificate", "self_dial", "cluster", "budgets"] };
+/// A background task; that of a cache is named after it.
+pub(super) const TASK: Label = Label {
+    name: "task",
+    values: &[
+        "policies",
+        "certificate",
+        "self_dial",
+        "budgets",
+        "cache-horizontalpodautoscalers",
+        "cache-namespaces",
+        "cache-nodes",
+        "cache-persistentvolumeclaims",
+        "cache-poddisruptionbudgets",
+        "cache-services",
+        "cache-statefulsets",
+    ],
+};
+pub(super) const CACHE: Label = Label {
+    name: "cache",
+    values: &[
+        "cache-horizontalpodautoscalers",
+        "cache-namespaces",
+        "cache-nodes",
+        "cache-persistentvolumeclaims",
+        "cache-poddisruptionbudgets",
+        "cache-services",
+        "cache-statefulsets",
+    ],
+};
 pub(super) const WRITE: Label = Label { name: "operation", values: &["create", "apply", "delete"] };
 pub(super) const WRITTEN: Label = Label { name: "result", values: &["success", "conflict", "failure"] };
 

@@ -94,6 +94,12 @@ impl Default for Metrics {
                 "Times that a background task ended or panicked and was started again",
                 Family::default(),
             ),
+            cache_silence: register(
+                ours,
+                "cache_silence_seconds",
+                "Time since the API server was last heard about what the cache holds",
+                Family::default(),
+            ),
             budgets: register(
                 ours,
                 "budgets_managed",
