@@ -1,14 +1,13 @@
 //! The names of metrics, what `/metrics` says of each, and the series that are there from the start.
 
 use prometheus_client::metrics::family::{Family, MetricConstructor};
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::labels::{ACTION, KIND, OPERATION, OTHER, Pair, REASON, RESULT, TASK, VERDICT, WEBHOOK, WRITE, WRITTEN};
 use super::process::Process;
-use super::{Metrics, Seconds, by};
+use super::{Metrics, by};
 use crate::rules::Rule;
 
 /// Upper bounds in seconds: a decision takes tens of microseconds, one with live reads milliseconds, and the API server waits
@@ -23,106 +22,67 @@ impl Default for Metrics {
         let ours = registry.sub_registry_with_prefix("quorate");
         ours.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let durations = Family::new_with_constructor((|| Histogram::new(DURATIONS)) as fn() -> Histogram);
+        ours.register(
+            "admission_duration_seconds",
+            "Time from a request's last byte to its answer, reads from the API server included",
+            durations.clone(),
+        );
         let metrics = Self {
-            requests: register(ours, "admission_requests", "Reviews answered", Family::default()),
-            durations: register(
-                ours,
-                "admission_duration_seconds",
-                "Time from a request's last byte to its answer, reads from the API server included",
-                durations,
-            ),
-            violations: register(ours, "violations", "Violations found in requests", Family::default()),
-            exemptions: register(
-                ours,
-                "exemptions_active",
-                "StatefulSets that are exempt from the rule now",
-                Family::default(),
-            ),
-            pending_injections: register(
+            requests: add(ours, "admission_requests", "Reviews answered"),
+            durations,
+            violations: add(ours, "violations", "Violations found in requests"),
+            exemptions: add(ours, "exemptions_active", "StatefulSets that are exempt from the rule now"),
+            pending_injections: add(
                 ours,
                 "pending_injections",
                 "StatefulSets that lack something that policies want injected",
-                Gauge::default(),
             ),
-            internal_errors: register(
+            internal_errors: add(
                 ours,
                 "internal_errors",
                 "Failures of Quorate inside a request, answered as the policies' onInternalError says",
-                Family::default(),
             ),
-            policies: register(ours, "policies_loaded", "Policies in force", Gauge::default()),
-            policy_reloads: register(
-                ours,
-                "policy_reloads",
-                "Times that changed policy files were read",
-                Family::default(),
-            ),
-            certificate_reloads: register(
-                ours,
-                "certificate_reloads",
-                "Times that a changed serving certificate was read",
-                Family::default(),
-            ),
-            certificate_expiry: register(
+            policies: add(ours, "policies_loaded", "Policies in force"),
+            policy_reloads: add(ours, "policy_reloads", "Times that changed policy files were read"),
+            certificate_reloads: add(ours, "certificate_reloads", "Times that a changed serving certificate was read"),
+            certificate_expiry: add(
                 ours,
                 "certificate_expiry_timestamp_seconds",
                 "When the certificate that is served ends, in seconds since 1970",
-                Seconds::default(),
             ),
-            connections: register(
-                ours,
-                "http_connections",
-                "Connections that are open on the webhook's port",
-                Gauge::default(),
-            ),
-            rejected: register(
+            connections: add(ours, "http_connections", "Connections that are open on the webhook's port"),
+            rejected: add(
                 ours,
                 "http_rejected",
                 "Connections and requests that met a limit of the server, so that nothing was decided",
-                Family::default(),
             ),
-            ready: register(ours, "ready", "Whether /readyz says that this replica is ready", Gauge::default()),
-            degraded: register(
-                ours,
-                "degraded",
-                "Whether /readyz?verbose says that something is wrong with the part",
-                Family::default(),
-            ),
-            restarts: register(
+            ready: add(ours, "ready", "Whether /readyz says that this replica is ready"),
+            degraded: add(ours, "degraded", "Whether /readyz?verbose says that something is wrong with the part"),
+            restarts: add(
                 ours,
                 "task_restarts",
                 "Times that a background task ended or panicked and was started again",
-                Family::default(),
             ),
-            cache_silence: register(
+            cache_silence: add(
                 ours,
                 "cache_silence_seconds",
                 "Time since the API server was last heard about what the cache holds",
-                Family::default(),
             ),
-            budgets: register(
+            budgets: add(
                 ours,
                 "budgets_managed",
                 "PodDisruptionBudgets that this replica looks after; none where another one leads",
-                Gauge::default(),
             ),
-            budget_writes: register(
-                ours,
-                "budget_writes",
-                "Requests to the API server that write a PodDisruptionBudget",
-                Family::default(),
-            ),
-            failing_namespaces: register(
+            budget_writes: add(ours, "budget_writes", "Requests to the API server that write a PodDisruptionBudget"),
+            failing_namespaces: add(
                 ours,
                 "budget_namespaces_failing",
                 "Namespaces whose budgets are not as they shall be after several attempts",
-                Gauge::default(),
             ),
-            budget_leader: register(
+            budget_leader: add(
                 ours,
                 "budget_controller_leader",
                 "Whether this replica's controller looks after budgets now; absent where there is no controller",
-                Family::default(),
             ),
             registry,
         };
@@ -160,7 +120,8 @@ impl Metrics {
     }
 }
 
-fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
 }
