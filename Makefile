@@ -22,7 +22,7 @@ cluster: programs ## Leave a control plane running with Quorate in front of it, 
 	@cargo run --locked --quiet --example controlplane -- up
 
 .PHONY: test
-test: lint programs ## Everything that CI checks: lint, then all tests, then the docs
+test: lint programs binary ## Everything that CI checks: lint, then all tests, then the docs
 	cargo test --locked
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
 	@echo "make test: lint, tests and docs passed"
@@ -57,6 +57,10 @@ reliability: programs ## Run the tests that docs/reliability.md names, and write
 	cargo test --locked --test integration -- $$(grep -rhozP 'record\(\s*"\K[a-z][^"]+' tests/integration | tr '\0' ' ')
 	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration reliability::table::the_table
 
+.PHONY: image
+image: ## Build the image, with buildah, podman or docker
+	@deploy/image/build.sh
+
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache
 	cargo clean
@@ -65,6 +69,11 @@ clean: ## Remove what was built here; the control plane's programs stay in the u
 .PHONY: tools
 tools:
 	@tests/tools.sh >/dev/null
+
+# The release binary of the image, which tests look into; what they run otherwise is the debug one.
+.PHONY: binary
+binary:
+	@deploy/image/binary.sh >/dev/null
 
 # The programs of the control plane: built once into the user's cache, found there ever after.
 .PHONY: programs
