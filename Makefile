@@ -73,7 +73,7 @@ tools:
 # The release binary of the image, which tests look into; what they run otherwise is the debug one.
 .PHONY: binary
 binary:
-	@deploy/image/binary.sh >/dev/null
+	@deploy/image/context.sh >/dev/null
 
 # The programs of the control plane: built once into the user's cache, found there ever after.
 .PHONY: programs

@@ -18,27 +18,21 @@ if [ -z "$builder" ]; then
     exit 1
 fi
 
-binary=$(deploy/image/binary.sh)
-version=$("$binary" --version | cut -d' ' -f2)
+context=$(deploy/image/context.sh)
+version=$("$context/quorate" --version | cut -d' ' -f2)
 image=${IMAGE:-quorate:$version}
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-export SOURCE_DATE_EPOCH=$epoch
-
-context=$(mktemp -d)
-trap 'rm -rf "$context"' EXIT
-install -m 0755 "$binary" "$context/quorate"
-install -m 0644 LICENSE "$context/LICENSE"
-touch --no-create --date="@$epoch" "$context" "$context"/*
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH
 
 arguments=(--file Containerfile --build-arg "VERSION=$version" --build-arg "REVISION=$(git rev-parse HEAD)" --tag "$image")
 case $builder in
-    *buildah) "$builder" build --isolation chroot --timestamp "$epoch" "${arguments[@]}" "$context" >&2 ;;
-    *podman) "$builder" build --timestamp "$epoch" "${arguments[@]}" "$context" >&2 ;;
+    *buildah) "$builder" build --isolation chroot --timestamp "$SOURCE_DATE_EPOCH" "${arguments[@]}" "$context" >&2 ;;
+    *podman) "$builder" build --timestamp "$SOURCE_DATE_EPOCH" "${arguments[@]}" "$context" >&2 ;;
     *) "$builder" build "${arguments[@]}" "$context" >&2 ;;
 esac
 if [ -n "${ARCHIVE:-}" ]; then
     rm -f "$ARCHIVE"
     "$builder" push "$image" "oci-archive:$ARCHIVE:$image" >&2
-    echo "$ARCHIVE: $(stat --format=%s "$ARCHIVE") bytes"
+    echo "$ARCHIVE: $(stat --format=%s "$ARCHIVE") bytes, compressed"
 fi
-echo "$image: a binary of $(stat --format=%s "$context/quorate") bytes"
+echo "$image: $(cat "$context/quorate" "$context/LICENSE" | wc -c) bytes"

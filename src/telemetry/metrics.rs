@@ -109,7 +109,7 @@ impl Metrics {
     }
 
     /// A client met a limit before anything was decided: `connections`, `requests`, `handshake`, `slow`, `body_size`,
-    /// `body_time`, `content_type`.
+    /// `body_time`, `body_memory`, `body_values`, `content_type`.
     pub fn rejected(&self, reason: &'static str) {
         self.rejected.get_or_create(&[REASON.is(reason)]).inc();
     }

@@ -22,7 +22,17 @@ pub(super) const KIND: Label =
 pub(super) const RESULT: Label = Label { name: "result", values: &["success", "failure"] };
 pub(super) const REASON: Label = Label {
     name: "reason",
-    values: &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"],
+    values: &[
+        "connections",
+        "requests",
+        "handshake",
+        "slow",
+        "body_size",
+        "body_time",
+        "body_memory",
+        "body_values",
+        "content_type",
+    ],
 };
 /// A background task; that of a cache is named after it.
 pub(super) const TASK: Label = Label {
