@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes sure that what `make test` needs is there, and prints the directory of what it installed itself.
 #
-# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler, git. shellcheck and yamllint are installed with
-# apt-get where that is possible; cargo-deny is built once into a cache outside target/.
+# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler, git. shellcheck, yamllint and buildah are installed
+# with apt-get where that is possible; cargo-deny is built once into a cache outside target/; prometheus and promtool are unpacked
+# there from Debian's package, which when installed would start a server.
 #
 # Progress goes to stderr, the directory to stdout.
 set -euo pipefail
@@ -38,7 +39,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 packages=()
-for package in shellcheck yamllint; do
+for package in shellcheck yamllint buildah; do
     command -v "$package" >/dev/null || packages+=("$package")
 done
 if [ ${#packages[@]} -gt 0 ]; then
@@ -59,6 +60,21 @@ if [ ! -x "$tools/bin/cargo-deny" ]; then
     say "building cargo-deny $cargo_deny (3 minutes on 2 cores, the first time only)"
     CARGO_TARGET_DIR="$tools/target" cargo install --quiet --locked --root "$tools" --no-track "cargo-deny@$cargo_deny" >&2
     rm -rf "$tools/target"
+fi
+
+if [ ! -x "$tools/bin/promtool" ]; then
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        ln -sf "$(command -v prometheus)" "$(command -v promtool)" "$tools/bin/"
+    else
+        say "unpacking Debian's prometheus"
+        unpacked=$(mktemp -d)
+        trap 'rm -rf "$unpacked"' EXIT
+        if ! (cd "$unpacked" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .) >&2; then
+            say "please install prometheus and promtool: https://prometheus.io/download"
+            exit 1
+        fi
+        mv "$unpacked"/usr/bin/prometheus "$unpacked"/usr/bin/promtool "$tools/bin/"
+    fi
 fi
 
 echo "$tools/bin"

@@ -112,8 +112,7 @@ impl Judge<'_> {
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());
-                let (namespace, name) = (&object.metadata.namespace, &object.metadata.name);
-                tracing::error!(%namespace, %name, %failure, "nothing is injected");
+                tracing::error!(%failure, "nothing is injected");
                 Ok(Answer::left_alone(&policies, Vec::new()))
             }
         }

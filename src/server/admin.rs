@@ -68,6 +68,7 @@ fn one_line(text: &str) -> String {
 
 async fn metrics(State(context): State<Context>) -> Response {
     context.metrics.connections_open(context.connections.open());
+    context.metrics.health(&context.health);
     context.admission.take_census(Timestamp::now());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode()).into_response()

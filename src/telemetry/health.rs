@@ -26,6 +26,17 @@ impl Health {
         self.parts().insert(part, state);
     }
 
+    /// How a part is, if it has been said.
+    #[must_use]
+    pub fn state(&self, part: &'static str) -> Option<State> {
+        self.parts().get(part).cloned()
+    }
+
+    /// Says that a part is well, unless something has been said about it.
+    pub fn begin(&self, part: &'static str) {
+        self.parts().entry(part).or_insert(State::Ok);
+    }
+
     /// Every part and its state, by name.
     #[must_use]
     pub fn states(&self) -> BTreeMap<&'static str, State> {

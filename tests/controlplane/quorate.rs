@@ -192,8 +192,8 @@ pub(super) fn log_name(instance: &str) -> String {
     format!("quorate-{instance}")
 }
 
-/// Plain HTTP/1.0, in which the answer ends with the connection.
-fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
+/// The status and the body. Plain HTTP/1.0, in which the answer ends with the connection.
+pub(crate) fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;

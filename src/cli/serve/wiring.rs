@@ -19,7 +19,7 @@ use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::managed::{Managed, keep};
 use crate::certs::{Clients, Files, Serving, client_authorities, follow, follow_clients};
-use crate::cluster::{Cluster, Objects, Source, Target, client};
+use crate::cluster::{Cluster, Kind, Objects, Source, Target};
 use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
@@ -177,7 +177,7 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
         return Ok(None);
     }
     let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-    Ok(Some(Cluster::new(client(&target).await?, health)))
+    Ok(Some(Cluster::new(&target, health).await?))
 }
 
 fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
@@ -200,6 +200,7 @@ fn look_after_budgets(
     let Some(cluster) = cluster.filter(|_| args.budget_controller == Switch::Enabled).cloned() else {
         return budgets_left;
     };
+    background.metrics.leads_budgets(false);
     let namespace = own_namespace(args).unwrap_or_else(|| cluster.client().default_namespace().to_owned());
     let controller = Arc::new(Controller {
         cluster,
@@ -223,8 +224,10 @@ fn look_after_budgets(
 
 fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {
     let Some(cluster) = cluster else { return Source::Objects(surroundings) };
-    let followed = cluster.clone();
-    background.run("cluster", move |_, health| followed.clone().follow(health));
+    for kind in Kind::ALL {
+        let followed = cluster.clone();
+        background.run(kind.part(), move |_, health| followed.clone().follow(kind, health));
+    }
     Source::Cluster(cluster)
 }
 

@@ -160,7 +160,7 @@ fn says_in_one_line_that_there_is_no_cluster() {
 }
 
 /// A `quorate serve --standalone` that runs.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     stderr: BufReader<ChildStderr>,
     webhook: SocketAddr,
@@ -172,20 +172,21 @@ impl Process {
     fn start(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         certificates(&directory.path().join("certs"));
-        let mut child = quorate(directory.path())
-            .args(["serve", "--standalone", "--listen", "[::]:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
-            .args(PAIR)
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = quorate(directory.path());
+        command.arg("serve").args(["--listen", "[::]:0"]).args(PAIR).args(arguments);
+        Self::of(command, directory)
+    }
+
+    /// Starts a `quorate serve`, to which the rest is added; its certificates are in `certs` of the directory.
+    pub(crate) fn of(mut command: Command, directory: tempfile::TempDir) -> Self {
+        command.args(["--standalone", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let started = loop {
             line.clear();
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended before it started");
-            let entry: Value = serde_json::from_str(&line).unwrap();
+            let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if entry["message"] == "starting" {
                 break entry;
             }
@@ -195,7 +196,8 @@ impl Process {
         Self { child, stderr, webhook, admin: address("admin"), directory }
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends a signal, named as `kill -s` does.
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
@@ -210,7 +212,8 @@ impl Process {
         text
     }
 
-    async fn until_ready(&self) {
+    /// Returns once it is ready.
+    pub(crate) async fn until_ready(&self) {
         until("it is ready", async || self.admin("/readyz").await.starts_with("HTTP/1.1 200")).await;
     }
 
@@ -227,7 +230,7 @@ impl Process {
     }
 
     /// What the webhook answers to a review.
-    async fn review(&self, path: &str, review: &Value) -> Value {
+    pub(crate) async fn review(&self, path: &str, review: &Value) -> Value {
         let ca = self.directory.path().join("certs/ca.pem");
         let stream = soon(dial(self.webhook, &ca, &["http/1.1"])).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -239,7 +242,7 @@ impl Process {
     }
 
     /// The exit code, and everything that was logged since the start.
-    fn end(mut self) -> (Option<i32>, Vec<String>) {
+    pub(crate) fn end(mut self) -> (Option<i32>, Vec<String>) {
         let lines = self.stderr.by_ref().lines().map(Result::unwrap);
         let messages = lines
             .map(|line| serde_json::from_str::<Value>(&line).unwrap()["message"].as_str().unwrap().to_owned())
@@ -345,16 +348,9 @@ fn database(replicas: u32) -> Value {
     })
 }
 
-/// The verdict of a served webhook on a StatefulSet with this many replicas, whose Service is among the surroundings.
-#[rstest]
-#[case(1, false)]
-#[case(3, true)]
-#[tokio::test]
-async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, #[case] allowed: bool) {
-    let surroundings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/database.yaml");
-    let process = Process::start(&["--surroundings", surroundings, "--drain", "0s"]);
-    process.until_ready().await;
-    let review = json!({
+/// The review of its creation.
+pub(crate) fn creation(replicas: u32) -> Value {
+    json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
@@ -367,8 +363,19 @@ async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, 
             "userInfo": {"username": "ada"},
             "object": database(replicas),
         },
-    });
-    let answer = process.review("/validate?timeout=3s", &review).await;
+    })
+}
+
+/// The verdict of a served webhook on a StatefulSet with this many replicas, whose Service is among the surroundings.
+#[rstest]
+#[case(1, false)]
+#[case(3, true)]
+#[tokio::test]
+async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, #[case] allowed: bool) {
+    let surroundings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/database.yaml");
+    let process = Process::start(&["--surroundings", surroundings, "--drain", "0s"]);
+    process.until_ready().await;
+    let answer = process.review("/validate?timeout=3s", &creation(replicas)).await;
     assert_eq!(answer["response"]["uid"], "7e6f3c1c");
     assert_eq!(answer["response"]["allowed"], allowed, "{answer:#}");
     process.signal("INT");

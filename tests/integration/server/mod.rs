@@ -1,7 +1,7 @@
 //! The server over real sockets: a port with a router of the test's own, and clients that hold on to their connections.
 
 mod certificates;
-mod command;
+pub(crate) mod command;
 mod crowds;
 mod hostile;
 mod hostile_http2;
@@ -41,7 +41,7 @@ use tokio_rustls::client::TlsStream;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until a condition holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -56,7 +56,7 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 }
 
 /// Development certificates in a directory of their own.
-fn certificates(directory: &Path) -> Made {
+pub(crate) fn certificates(directory: &Path) -> Made {
     development::make(&development::Request {
         directory: directory.to_owned(),
         service: "quorate".to_owned(),
