@@ -9,9 +9,11 @@ mod connect;
 mod index;
 mod live;
 mod reflector;
+mod registration;
 mod source;
 
 pub use changes::{Changed, Changes};
 pub use connect::{ConnectError, Target, connect};
 pub use live::{Cluster, Inside, ReadError};
+pub use registration::register;
 pub use source::{Objects, Source};

@@ -18,7 +18,7 @@ use super::args::Switch;
 use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::{Files, Serving, client_authorities, follow};
-use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::cluster::{Cluster, Objects, Source, Target, connect, register};
 use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
@@ -203,6 +203,8 @@ fn look_after_budgets(
 
 fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {
     let Some(cluster) = cluster else { return Source::Objects(surroundings) };
+    let client = cluster.client().clone();
+    background.run("registration", move |_, health| register(client.clone(), health));
     let followed = cluster.clone();
     background.run("cluster", move |_, health| followed.clone().follow(health));
     Source::Cluster(cluster)
