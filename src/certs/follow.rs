@@ -92,8 +92,8 @@ impl Follower {
     fn take(&mut self, pair: Result<Pair, Error>) {
         match pair {
             Ok(pair) => {
-                if pair.key().cert != self.serving.pair().key().cert {
-                    info!(expires = %jiff_time(pair.ends()), "serving a new certificate");
+                if self.serving.pair().is_none_or(|served| served.chain() != pair.chain()) {
+                    info!(expires = %utc(pair.ends()), "serving a new certificate");
                     self.metrics.certificate_reloaded(true);
                     self.serving.replace(pair);
                 } else if self.failure.is_some() {
@@ -114,13 +114,13 @@ impl Follower {
 
     /// Says how long the served certificate lasts; at every comparison, since time passes while files stand still (L42).
     fn report_time(&self) {
-        let pair = self.serving.pair();
+        let Some(pair) = self.serving.pair() else { return };
         self.metrics.certificate_expires(pair.ends());
         let objection = self.failure.as_deref().or(pair.objection(SystemTime::now()));
         self.health.set(PART, objection.map_or(State::Ok, |objection| State::Degraded(objection.to_owned())));
     }
 }
 
-fn jiff_time(time: SystemTime) -> String {
+pub(super) fn utc(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| "unknown".to_owned(), |time| time.strftime("%FT%TZ").to_string())
 }

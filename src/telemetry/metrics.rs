@@ -48,6 +48,7 @@ pub struct Metrics {
     policy_reloads: Family<Outcome, Counter>,
     certificate_reloads: Family<Outcome, Counter>,
     certificate_expiry: Seconds,
+    authority_expiry: Seconds,
     connections: Gauge,
     rejected: Family<Reason, Counter>,
     restarts: Family<Task, Counter>,
@@ -157,6 +158,12 @@ impl Metrics {
         self.certificate_expiry.set(since_epoch.as_secs_f64());
     }
 
+    /// The CA that Quorate manages itself ends at this time.
+    pub fn authority_expires(&self, at: SystemTime) {
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.authority_expiry.set(since_epoch.as_secs_f64());
+    }
+
     /// So many connections are open on the webhook's port.
     pub fn connections_open(&self, count: usize) {
         self.connections.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -243,6 +250,12 @@ impl Default for Metrics {
                 &mut registry,
                 "certificate_expiry_timestamp_seconds",
                 "When the certificate that is served ends, in seconds since 1970",
+                Seconds::default(),
+            ),
+            authority_expiry: register(
+                &mut registry,
+                "ca_expiry_timestamp_seconds",
+                "When the CA that Quorate manages itself ends, in seconds since 1970; 0 where it manages none",
                 Seconds::default(),
             ),
             connections: register(&mut registry, "http_connections", "Open webhook connections", Gauge::default()),

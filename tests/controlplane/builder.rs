@@ -28,6 +28,8 @@ pub(crate) struct Builder<'c> {
     everywhere: bool,
     registered: bool,
     budgets: bool,
+    service: Option<String>,
+    awaited: bool,
 }
 
 impl<'c> Builder<'c> {
@@ -45,6 +47,8 @@ impl<'c> Builder<'c> {
             everywhere: false,
             registered: true,
             budgets: false,
+            service: None,
+            awaited: true,
         }
     }
 
@@ -111,6 +115,19 @@ impl<'c> Builder<'c> {
         self
     }
 
+    /// With certificates that it manages itself, as one of the replicas behind a Service. The webhook configurations that it
+    /// looks after are called `quorate`, so whoever starts it makes them, and the Service.
+    pub(crate) fn self_managed(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
+        self.unregistered()
+    }
+
+    /// Does not wait until it is ready.
+    pub(crate) fn not_awaited(mut self) -> Self {
+        self.awaited = false;
+        self.unregistered()
+    }
+
     /// Starts it; returns when it is ready and the API server asks it.
     pub(crate) fn start(self) -> Result<Quorate<'c>> {
         let cluster = self.cluster;
@@ -142,7 +159,10 @@ impl<'c> Builder<'c> {
         command
             .args(["--listen", &format!("127.0.0.1:{}", target.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{admin_port}")])
-            .args(["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"])
+            .args(match &self.service {
+                Some(service) => vec!["--self-managed-tls", "--service", service],
+                None => vec!["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"],
+            })
             .args(["--namespace", NAMESPACE])
             .args(["--budget-controller", if self.budgets { "enabled" } else { "disabled" }])
             .arg("--kubeconfig")
@@ -168,15 +188,20 @@ impl<'c> Builder<'c> {
             everywhere: self.everywhere,
             registered: AtomicBool::new(false),
         };
-        quorate.wait_ready()?;
+        if self.awaited {
+            quorate.wait_ready()?;
+        }
         if self.registered {
             quorate.register()?;
         }
         Ok(quorate)
     }
 
-    /// A Service that leads to this host, and a certificate for its name.
+    /// A Service that leads to this host, and a certificate for its name; neither where it sees to that itself.
     fn make_target(&self, binary: &Path, instance: &str, directory: &Path) -> Result<Target> {
+        if let Some(service) = &self.service {
+            return Ok(Target { service: service.clone(), port: free_port()?, authority: Vec::new() });
+        }
         let service = json!({
             "apiVersion": "v1",
             "kind": "Service",

@@ -7,6 +7,7 @@ mod controlplane;
 
 mod admission;
 mod budgets;
+mod certificates;
 mod chart;
 mod check;
 mod control_plane;

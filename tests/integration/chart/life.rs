@@ -78,7 +78,7 @@ impl Installation {
         self.cluster.object(&self.tenant, "poddisruptionbudget", "database-quorate")
     }
 
-    /// Everything but what the client wrote last: data of Secrets; rules and authorities of webhooks.
+    /// What Quorate wrote into what the chart made: data of Secrets, rules and authorities of webhooks.
     pub(super) fn written(&self) -> Result<Value> {
         let secrets = ["quorate-ca", "quorate-tls"].map(|name| {
             self.cluster.object(NAMESPACE, "secret", name).map(|secret| secret["data"].clone()).unwrap_or_default()
@@ -98,8 +98,10 @@ impl Installation {
 
     /// `helm uninstall`; says how often the client wrote.
     pub(super) fn remove(mut self) -> (usize, String) {
-        self.helm.ok(&["uninstall", RELEASE, "-n", NAMESPACE]).unwrap();
+        self.helm.ok(&["uninstall", RELEASE, "-n", NAMESPACE, "--timeout=3m"]).unwrap();
         self.goes_on();
+        // Made by the test, not by the chart.
+        self.cluster.kubectl(&["delete", "secret", "given", "-n", NAMESPACE, "--ignore-not-found"]).ok().unwrap();
         nothing_is_left(self.cluster);
         let set = statefulset("afterwards", 1).to_string();
         self.cluster.kubectl(&["create", "-f", "-", "-n", &self.tenant]).stdin(&set).ok().unwrap();
@@ -155,9 +157,7 @@ fn given_certificate(cluster: &ControlPlane) -> Vec<String> {
 fn the_defaults_from_install_to_uninstall_l97_l23() {
     let (cluster, _turn) = cluster();
     let release = Installation::prepare(cluster);
-    let given = given_certificate(cluster);
-    let given: Vec<&str> = given.iter().map(String::as_str).collect();
-    let notes = release.apply(&["install", "--create-namespace"], &given).unwrap();
+    let notes = release.apply(&["install", "--create-namespace"], &[]).unwrap();
     assert!(notes.contains("--reuse-values --set enforce=true"), "{notes}");
     release.says("Warning: spec.replicas: 1 is below the minimum 3");
     release.rolled_out();
@@ -179,7 +179,6 @@ fn the_defaults_from_install_to_uninstall_l97_l23() {
     release.rolled_out();
     assert_eq!(release.written().unwrap(), before);
 
-    cluster.kubectl(&["delete", "secret", "given", "-n", NAMESPACE]).ok().unwrap();
     let (rounds, _) = release.remove();
     println!("the client wrote {rounds} StatefulSets meanwhile");
 }
@@ -212,7 +211,6 @@ fn enforcing_from_install_to_uninstall_l97_l23() {
     assert_eq!(failure_policy(cluster), "Fail");
     assert_eq!(release.written().unwrap(), before);
 
-    cluster.kubectl(&["delete", "secret", "given", "-n", NAMESPACE]).ok().unwrap();
     let (rounds, tenant) = release.remove();
     println!("the client wrote {rounds} StatefulSets meanwhile");
     assert!(cluster.object(&tenant, "statefulset", "database").is_ok());

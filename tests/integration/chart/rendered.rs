@@ -78,7 +78,7 @@ fn the_manifests_are_what_the_chart_renders() {
     }
     // A patch of the ConfigMap: the policy that observes goes.
     let policies = manifests(&helm, &["--set", "enforce=true"])["policies.yaml"]
-        .replace("data:\n", "data:\n  observe.yaml: null\n");
+        .replace("\ndata:\n", "\ndata:\n  observe.yaml: null\n");
     check("deploy/enforce/policies.yaml", &policies);
 }
 
