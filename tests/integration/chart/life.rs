@@ -158,14 +158,14 @@ fn the_defaults_from_install_to_uninstall_l97_l23() {
     let (cluster, _turn) = cluster();
     let release = Installation::prepare(cluster);
     let notes = release.apply(&["install", "--create-namespace"], &[]).unwrap();
-    assert!(notes.contains("--reuse-values --set enforce=true"), "{notes}");
+    assert!(notes.contains("--reset-then-reuse-values --set enforce=true"), "{notes}");
     release.says("Warning: spec.replicas: 1 is below the minimum 3");
     release.rolled_out();
     assert!(release.budget().is_err(), "who observes makes no budgets");
     let before = release.written().unwrap();
 
     let policy = r#"policies.inline={"five":{"validate":{"replicas":{"action":"Deny","minimum":5}}}}"#;
-    let values = ["--reuse-values", "--set", "enforce=true", "--set-json", policy];
+    let values = ["--reset-then-reuse-values", "--set", "enforce=true", "--set-json", policy];
     release.apply(&["upgrade"], &values).unwrap();
     release.says("denied the request: spec.replicas: 1 is below the minimum 5");
     assert_eq!(failure_policy(cluster), "Fail");
@@ -183,16 +183,14 @@ fn the_defaults_from_install_to_uninstall_l97_l23() {
     println!("the client wrote {rounds} StatefulSets meanwhile");
 }
 
-/// Enforcing from the first moment, and then with other Pods.
+/// Enforcing from the first moment, and then with other Pods; by three-way merges in place of server-side apply, as Helm 3
+/// does it.
 #[test]
 fn enforcing_from_install_to_uninstall_l97_l23() {
     let (cluster, _turn) = cluster();
     let release = Installation::prepare(cluster);
-    let given = given_certificate(cluster);
-    let given: Vec<&str> = given.iter().map(String::as_str).collect();
-    release
-        .apply(&["install", "--create-namespace"], &[&["--set", "enforce=true"], given.as_slice()].concat())
-        .unwrap();
+    let how = ["install", "--create-namespace", "--server-side=false"];
+    release.apply(&how, &["--set", "enforce=true"]).unwrap();
     assert_eq!(failure_policy(cluster), "Fail");
     release.says("denied the request: spec.replicas: 1 is below the minimum 2");
     wait_for("a budget", || release.budget()).unwrap();
@@ -214,6 +212,19 @@ fn enforcing_from_install_to_uninstall_l97_l23() {
     let (rounds, tenant) = release.remove();
     println!("the client wrote {rounds} StatefulSets meanwhile");
     assert!(cluster.object(&tenant, "statefulset", "database").is_ok());
+}
+
+/// Nothing is written into Secrets then, and the authority is the chart's to tell.
+#[test]
+fn a_given_certificate_is_served_l97_l23() {
+    let (cluster, _turn) = cluster();
+    let release = Installation::prepare(cluster);
+    let given = given_certificate(cluster);
+    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+    release.apply(&["install", "--set", "enforce=true"], &given).unwrap();
+    release.says("denied the request: spec.replicas: 1 is below the minimum 2");
+    assert!(cluster.object(NAMESPACE, "secret", "quorate-tls").is_err(), "a Secret that nobody uses");
+    release.remove();
 }
 
 fn failure_policy(cluster: &ControlPlane) -> String {
