@@ -21,9 +21,13 @@ fn every_right_is_used_and_none_is_missing() {
     let (cluster, _turn) = cluster();
     let before = cluster.audit_log().unwrap().len();
     let release = Installation::prepare(cluster);
-    let policies = r#"policies.inline={"tour":{"validate":{"replicas":{"action":"Deny","minimum":2},"podDisruptionBudget":{"action":"Deny"}},
-        "match":{"namespaceSelector":{"matchExpressions":[{"key":"absent","operator":"DoesNotExist"}]}}}}"#;
-    let values = ["--set", "enforce=true", "--set", "policies.shipped={baseline,production}", "--set-json", policies];
+    // One that rests on the Namespace's labels, which are read before it denies.
+    let rule = json!({"tour": {
+        "match": {"namespaceSelector": {"matchExpressions": [{"key": "absent", "operator": "DoesNotExist"}]}},
+        "validate": {"persistentStorage": {"action": "Deny"}},
+    }});
+    let policies = format!("policies.inline={rule}");
+    let values = ["--set", "enforce=true", "--set", "policies.shipped={baseline,production}", "--set-json", &policies];
     release.apply(&["install", "--create-namespace"], &values).unwrap();
     release.says("denied the request: spec.replicas: 1 is below the minimum 2");
     release.rolled_out();
@@ -67,6 +71,7 @@ fn tour(release: &Installation) {
     assert!(scaled.stderr.contains("denied the request"), "{scaled}");
     let mut lonely = statefulset("lonely", 1);
     lonely["spec"]["serviceName"] = json!("nowhere");
+    lonely["spec"]["volumeClaimTemplates"].take();
     let denied = apply(&lonely);
     assert!(denied.stderr.contains("denied the request"), "{denied}");
 
@@ -103,12 +108,13 @@ fn tour(release: &Installation) {
         on(&["delete", "pdb", "own"]);
         allows(release, 2);
     }
-    // One of another application: Pods are looked at.
+    // One of another application: when policies change, all is looked at anew, Pods included.
     let other = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "other"},
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}},
     });
     assert!(apply(&other).success());
+    release.apply(&["upgrade", "--reuse-values"], &["--set", "policies.shipped={baseline}"]).unwrap();
 
     // A name that is taken, before there is a StatefulSet to cover: an Event, and the same again.
     let mut taken = other.clone();
@@ -123,6 +129,22 @@ fn tour(release: &Installation) {
                 && event["reportingComponent"].as_str().is_some_and(|it| it.contains("quorate"))
         });
         ensure!(told, "no Event about second");
+        Ok(())
+    })
+    .unwrap();
+
+    // An empty Secret: replicas that are outrun by another one read what that wrote.
+    wait_for("a replica to be outrun", || {
+        let emptied = r#"[{"op": "remove", "path": "/data"}]"#;
+        let words = ["patch", "secret", "quorate-tls", "-n", NAMESPACE, "--type=json", "-p", emptied];
+        cluster.kubectl(&words).run()?;
+        let right = ("quorate", "get", "/secrets", Some("quorate-tls"));
+        let used = asked(&cluster.audit_log()?)?.0;
+        ensure!(
+            used.iter()
+                .any(|(who, verb, what, name)| (who.as_str(), verb.as_str(), what.as_str(), name.as_deref()) == right),
+            "not yet"
+        );
         Ok(())
     })
     .unwrap();
