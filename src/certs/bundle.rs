@@ -28,9 +28,9 @@ impl Bundle {
         read.filter(|certificate| is_authority(certificate)).collect()
     }
 
-    /// Without those that have not begun or have ended at `now`, nor more than there may be.
+    /// Without those that have ended at `now`, nor more than there may be.
     pub(super) fn at(self, now: SystemTime) -> Self {
-        Self(self.0.into_iter().filter(|it| validity(it).is_some_and(|it| it.holds(now))).take(MOST).collect())
+        Self(self.0.into_iter().filter(|it| validity(it).is_some_and(|it| !it.has_ended(now))).take(MOST).collect())
     }
 
     /// All of them as PEM.
@@ -53,7 +53,7 @@ impl Bundle {
         name: &str,
         now: SystemTime,
     ) -> Option<&CertificateDer<'static>> {
-        self.0.iter().find(|it| validity(it).is_some_and(|it| it.holds(now)) && accepts(it, chain, name, now))
+        self.0.iter().find(|it| validity(it).is_some_and(|it| !it.has_ended(now)) && accepts(it, chain, name, now))
     }
 }
 

@@ -121,7 +121,7 @@ fn existing(request: &Request, made: &Made, now: SystemTime) -> Result<Authority
     let unusable = |reason: String| Error::Authority { directory: request.directory.clone(), reason };
     let files = Files { certificate: made.ca.clone(), key: made.ca_key.clone() };
     let authority = files.authority().map_err(|error| unusable(error.to_string()))?;
-    if authority.validity().holds(now) { Ok(authority) } else { Err(unusable("it has expired".to_owned())) }
+    if authority.validity().has_ended(now) { Err(unusable("it has expired".to_owned())) } else { Ok(authority) }
 }
 
 /// Writes a file whole, with its mode from the first byte on, whatever was there.

@@ -30,22 +30,31 @@ const PART: &str = "certificate";
 /// Keeps `serving` as the files are, for ever.
 pub async fn follow(files: Files, serving: Arc<Serving>, metrics: Arc<Metrics>, health: Arc<Health>) {
     let changed = Arc::new(Notify::new());
-    let watcher = watch(&files, Arc::clone(&changed));
+    let watcher = watch([files.certificate.as_path(), files.key.as_path()], Arc::clone(&changed));
     if let Err(error) = &watcher {
         warn!(%error, "cannot watch the certificate's directory; comparing its files every 10 s instead");
     }
     let mut follower = Follower { files, serving, metrics, health, seen: None, failure: None };
     loop {
         follower = follower.compare().await;
-        if timeout(COMPARE, changed.notified()).await.is_ok() {
-            sleep(SETTLE).await;
-        }
+        pause(&changed).await;
     }
 }
 
-fn watch(files: &Files, changed: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
+/// Returns when it is time to compare again.
+pub(super) async fn pause(changed: &Notify) {
+    if timeout(COMPARE, changed.notified()).await.is_ok() {
+        sleep(SETTLE).await;
+    }
+}
+
+/// Watches the directories of files; the watch ends with what is returned.
+pub(super) fn watch<const N: usize>(
+    files: [&Path; N],
+    changed: Arc<Notify>,
+) -> notify::Result<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |_| changed.notify_one())?;
-    for file in [&files.certificate, &files.key] {
+    for file in files {
         watcher.watch(directory(file), RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)

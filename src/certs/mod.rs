@@ -2,10 +2,12 @@
 //!
 //! [`Pair`] is a certificate chain with its key, read from [`Files`]; [`Serving`] is the pair that new connections get;
 //! [`follow`] puts a new pair there when the files change. [`managed`] makes the pair itself, keeps it in Secrets
-//! and puts its CA into the webhook configurations. [`development`] makes files for a developer's machine.
+//! and puts its CA into the webhook configurations. [`development`] makes files for a developer's machine. [`Clients`] says
+//! whose certificates are accepted in return.
 
 mod authority;
 mod bundle;
+mod clients;
 pub mod development;
 mod files;
 mod follow;
@@ -14,6 +16,7 @@ mod pair;
 mod serving;
 mod validity;
 
+pub use clients::{Clients, follow_clients};
 pub use files::{Files, client_authorities};
 pub use follow::follow;
 pub use pair::{Error, Pair};

@@ -37,6 +37,11 @@ impl Validity {
         self.starts <= now && now < self.ends
     }
 
+    /// Whether the certificate has ended at `now`. One that hasn't begun has only been made by somebody whose clock is ahead.
+    pub(super) fn has_ended(&self, now: SystemTime) -> bool {
+        now >= self.ends
+    }
+
     /// Whether two thirds of the lifetime have passed at `now`.
     pub(super) fn is_due(&self, now: SystemTime) -> bool {
         let lifetime = self.ends.duration_since(self.starts).unwrap_or_default();

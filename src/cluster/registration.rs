@@ -69,7 +69,7 @@ async fn follow(client: &Client, resource: ApiResource) {
                 }
             };
             match write(&api, &resource, &configuration).await {
-                Ok(true) => info!(kind, name = NAME, "rules written: the API server asks"),
+                Ok(true) => info!(kind, name = NAME, "rules written, which say what the API server sends"),
                 Ok(false) => {}
                 // The new watch begins with the object as it is then.
                 Err(error) => {

@@ -23,7 +23,7 @@ const ACTIONS: &[&str] = &["Deny", "Warn", "Audit", "Exempt"];
 const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
 const RESULTS: &[&str] = &["success", "failure"];
 const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
-const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster", "budgets"];
+const TASKS: &[&str] = &["policies", "certificate", "client_ca", "self_dial", "cluster", "budgets"];
 const BUDGET_OPERATIONS: &[&str] = &["create", "apply", "delete"];
 const BUDGET_RESULTS: &[&str] = &["success", "conflict", "failure"];
 
@@ -175,8 +175,8 @@ impl Metrics {
         self.rejected.get_or_create(&Reason { reason: one_of(REJECTIONS, reason) }).inc();
     }
 
-    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`,
-    /// `budgets`.
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `client_ca`, `self_dial`,
+    /// `cluster`, `budgets`.
     pub fn task_restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&Task { task: one_of(TASKS, task) }).inc();
     }

@@ -26,10 +26,17 @@ pub(crate) struct Builder<'c> {
     environment: Vec<(String, String)>,
     api_server: Option<String>,
     everywhere: bool,
-    registered: bool,
+    until: Until,
     budgets: bool,
     service: Option<String>,
-    awaited: bool,
+}
+
+/// What its start waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Started,
+    Ready,
+    Registered,
 }
 
 impl<'c> Builder<'c> {
@@ -45,10 +52,9 @@ impl<'c> Builder<'c> {
             environment: Vec::new(),
             api_server: None,
             everywhere: false,
-            registered: true,
+            until: Until::Registered,
             budgets: false,
             service: None,
-            awaited: true,
         }
     }
 
@@ -111,7 +117,7 @@ impl<'c> Builder<'c> {
 
     /// Without webhook configurations: for one that another instance [switches to](Quorate::switch_to).
     pub(crate) fn unregistered(mut self) -> Self {
-        self.registered = false;
+        self.until = Until::Ready;
         self
     }
 
@@ -122,10 +128,10 @@ impl<'c> Builder<'c> {
         self.unregistered()
     }
 
-    /// Does not wait until it is ready.
+    /// Without webhook configurations, and its start does not wait until it is ready.
     pub(crate) fn not_awaited(mut self) -> Self {
-        self.awaited = false;
-        self.unregistered()
+        self.until = Until::Started;
+        self
     }
 
     /// Starts it; returns when it is ready and the API server asks it.
@@ -188,10 +194,10 @@ impl<'c> Builder<'c> {
             everywhere: self.everywhere,
             registered: AtomicBool::new(false),
         };
-        if self.awaited {
+        if self.until != Until::Started {
             quorate.wait_ready()?;
         }
-        if self.registered {
+        if self.until == Until::Registered {
             quorate.register()?;
         }
         Ok(quorate)

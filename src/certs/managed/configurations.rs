@@ -83,18 +83,18 @@ mod tests {
         serde_json::from_value(json!({
             "metadata": {"name": "quorate", "resourceVersion": "7"},
             "webhooks": [
-                webhook("a", json!({"service": {"name": "quorate", "namespace": "here"}, "caBundle": "b2xk"})),
-                webhook("b", json!({"service": {"name": "quorate", "namespace": "here"}, "caBundle": "bmV3"})),
-                webhook("c", json!({"service": {"name": "quorate", "namespace": "here"}})),
-                webhook("d", json!({"service": {"name": "quorate", "namespace": "there"}})),
-                webhook("e", json!({"service": {"name": "other", "namespace": "here"}})),
-                webhook("f", json!({"url": "https://quorate.here.svc/"})),
+                webhook("a", &json!({"service": {"name": "quorate", "namespace": "here"}, "caBundle": "b2xk"})),
+                webhook("b", &json!({"service": {"name": "quorate", "namespace": "here"}, "caBundle": "bmV3"})),
+                webhook("c", &json!({"service": {"name": "quorate", "namespace": "here"}})),
+                webhook("d", &json!({"service": {"name": "quorate", "namespace": "there"}})),
+                webhook("e", &json!({"service": {"name": "other", "namespace": "here"}})),
+                webhook("f", &json!({"url": "https://quorate.here.svc/"})),
             ],
         }))
         .unwrap()
     }
 
-    fn webhook(name: &str, client: Value) -> Value {
+    fn webhook(name: &str, client: &Value) -> Value {
         json!({"name": name, "clientConfig": client, "sideEffects": "None", "admissionReviewVersions": ["v1"]})
     }
 

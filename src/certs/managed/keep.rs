@@ -4,12 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures::stream::{BoxStream, StreamExt as _, select_all};
+use futures::StreamExt as _;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Resource};
 use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
@@ -22,20 +20,18 @@ use super::super::follow::utc;
 use super::super::{Pair, Serving};
 use super::configurations::{Configuration, Webhooks};
 use super::plan::{Held, Reason, Step, View, next, take_up};
+use super::report::{CONFIGURED, Problem, certificate};
 use super::secrets::{Leaf, Trust, with_authority, with_bundle, with_leaf};
-use super::{CA_SECRET, CONFIGURATIONS, Managed, TLS_SECRET};
-use crate::telemetry::{Health, Metrics, State};
-
-/// The parts of `/readyz?verbose`.
-const CERTIFICATE: &str = "certificate";
-const CONFIGURED: &str = "webhook-configurations";
+use super::watch::{Event, Thing, secrets, watch};
+use super::{CONFIGURATIONS, Managed};
+use crate::telemetry::{Health, Metrics};
 
 /// Who the API server says wrote `caBundle`.
 const FIELD_MANAGER: &str = "quorate";
 
 /// A watch that fails is tried again at least this often; when it works again nothing may be heard of it, so a failure that isn't
 /// repeated is over.
-const FORGET: Duration = Duration::from_mins(2);
+pub(super) const FORGET: Duration = Duration::from_mins(2);
 
 /// So many steps at once at most, before the clock is looked at again: whatever goes on here, it must not go round for ever.
 const STEPS: usize = 10;
@@ -55,132 +51,15 @@ pub async fn keep(managed: Managed, serving: Arc<Serving>, metrics: Arc<Metrics>
     }
 }
 
-/// The things that are watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thing {
-    CaSecret,
-    TlsSecret,
-    Mutating,
-    Validating,
-}
-
-impl Thing {
-    fn kind(self) -> &'static str {
-        match self {
-            Self::CaSecret | Self::TlsSecret => "Secret",
-            Self::Mutating => "MutatingWebhookConfiguration",
-            Self::Validating => "ValidatingWebhookConfiguration",
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::CaSecret => CA_SECRET,
-            Self::TlsSecret => TLS_SECRET,
-            Self::Mutating | Self::Validating => CONFIGURATIONS,
-        }
-    }
-}
-
-impl Managed {
-    /// What a thing is called in messages.
-    fn place(&self, thing: Thing) -> String {
-        match thing {
-            Thing::CaSecret | Thing::TlsSecret => format!("{} {}/{}", thing.kind(), self.namespace, thing.name()),
-            Thing::Mutating | Thing::Validating => format!("{} {}", thing.kind(), thing.name()),
-        }
-    }
-
-    /// What to say where a thing can't be watched.
-    fn advice(&self, thing: Thing, error: &watcher::Error) -> String {
-        let place = self.place(thing);
-        match error {
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-                if status.code == 403 =>
-            {
-                format!("Quorate may not watch {place}; let it: kubectl apply -f deploy/manifests/rbac.yaml")
-            }
-            error => format!("cannot watch {place}: {error}"),
-        }
-    }
-
-    /// What to do about a Secret that isn't there.
-    fn remedy(&self, thing: Thing) -> String {
-        let (place, name) = (self.place(thing), thing.name());
-        let create = format!("kubectl create secret generic {name} --namespace {}", self.namespace);
-        format!("{place} is missing; Quorate fills it, but may not create it: {create}")
-    }
-}
-
-/// What is wrong, and with which part of `/readyz?verbose`.
-#[derive(Debug)]
-struct Problem {
-    part: &'static str,
-    text: String,
-}
-
-fn certificate(text: String) -> Problem {
-    Problem { part: CERTIFICATE, text }
-}
-
 /// Whether an error means that what was written had changed, or gone, meanwhile.
 fn is_outrun(code: u16) -> bool {
     matches!(code, 404 | 409)
 }
 
-/// What became known of a thing. Not to be printed: Secrets are in it.
-enum Event {
-    Secret(Thing, Option<Box<Secret>>),
-    Configuration(Thing, Option<Configuration>),
-    Failed(Thing, watcher::Error),
-}
-
-fn watch(managed: &Managed) -> impl futures::Stream<Item = Event> + Unpin + use<> {
-    let secret = |thing, name| {
-        let seen = move |secret: Option<Secret>| Event::Secret(thing, secret.map(Box::new));
-        follow(secrets(managed), name, thing, seen)
-    };
-    select_all([
-        secret(Thing::CaSecret, CA_SECRET),
-        secret(Thing::TlsSecret, TLS_SECRET),
-        configuration::<MutatingWebhookConfiguration>(managed, Thing::Mutating),
-        configuration::<ValidatingWebhookConfiguration>(managed, Thing::Validating),
-    ])
-}
-
-fn configuration<K>(managed: &Managed, thing: Thing) -> BoxStream<'static, Event>
-where
-    K: Resource<DynamicType = ()> + Webhooks + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let (namespace, service) = (managed.namespace.clone(), managed.service.clone());
-    let seen = move |object: Option<K>| {
-        Event::Configuration(thing, object.map(|object| Configuration::of(&object, &namespace, &service)))
-    };
-    follow(Api::all(managed.client.clone()), CONFIGURATIONS, thing, seen)
-}
-
-fn follow<K>(
-    api: Api<K>,
-    name: &str,
-    thing: Thing,
-    seen: impl Fn(Option<K>) -> Event + Send + 'static,
-) -> BoxStream<'static, Event>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let objects = watch_object(api, name).default_backoff();
-    objects.map(move |object| object.map_or_else(|error| Event::Failed(thing, error), &seen)).boxed()
-}
-
-fn secrets(managed: &Managed) -> Api<Secret> {
-    Api::namespaced(managed.client.clone(), &managed.namespace)
-}
-
 /// A Secret as it is stored, and what it means.
-struct Kept<T> {
+pub(super) struct Kept<T> {
     secret: Option<Box<Secret>>,
-    held: Held<T>,
+    pub(super) held: Held<T>,
 }
 
 impl<T> Kept<T> {
@@ -198,24 +77,24 @@ impl<T> Kept<T> {
     }
 }
 
-struct Keeper {
-    managed: Managed,
+pub(super) struct Keeper {
+    pub(super) managed: Managed,
     name: String,
-    trust: Kept<Trust>,
-    leaf: Kept<Leaf>,
+    pub(super) trust: Kept<Trust>,
+    pub(super) leaf: Kept<Leaf>,
     mutating: Held<Configuration>,
     validating: Held<Configuration>,
     /// What is wrong with each thing's watch, if anything.
-    failures: [Option<(String, Instant)>; 4],
-    serving: Arc<Serving>,
+    pub(super) failures: [Option<(String, Instant)>; 4],
+    pub(super) serving: Arc<Serving>,
     /// Who signed what is served.
     signer: Option<CertificateDer<'static>>,
     /// Since when the configurations trust this CA.
     trusted: Option<(CertificateDer<'static>, Instant)>,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
     /// What was last said to be wrong, so that each is said once.
-    said: Option<String>,
+    pub(super) said: Option<String>,
 }
 
 impl Keeper {
@@ -286,7 +165,7 @@ impl Keeper {
                 }
             }
         }
-        self.report(failure);
+        self.report(failure.as_ref());
     }
 
     /// Whether everything has been looked at once, so that nothing is taken for absent that isn't.
@@ -395,15 +274,14 @@ impl Keeper {
                 debug!("another replica was faster to write {place}");
                 self.read(thing).await?;
             }
-            Err(error) => return Err(certificate(format!("cannot write {place}: {error}"))),
+            Err(error) => return Err(certificate(self.managed.refusal("update", thing, &error))),
         }
         Ok(true)
     }
 
     async fn read(&mut self, thing: Thing) -> Result<(), Problem> {
         let read = secrets(&self.managed).get_opt(thing.name()).await;
-        let secret =
-            read.map_err(|error| certificate(format!("cannot read {}: {error}", self.managed.place(thing))))?;
+        let secret = read.map_err(|error| certificate(self.managed.refusal("get", thing, &error)))?;
         self.hold(thing, secret.map(Box::new));
         Ok(())
     }
@@ -417,80 +295,41 @@ impl Keeper {
             return Ok(true);
         }
         let Some(text) = self.trust.held.there().map(|trust| trust.text.clone()) else { return Ok(false) };
-        if let Some(written) = self.configure_one::<MutatingWebhookConfiguration>(&self.mutating, &text).await? {
-            self.mutating = written;
+        let mutating = self.configure_one::<MutatingWebhookConfiguration>(Thing::Mutating, &self.mutating, &text).await;
+        let validating =
+            self.configure_one::<ValidatingWebhookConfiguration>(Thing::Validating, &self.validating, &text).await;
+        let mut problem = None;
+        for (held, written) in [(&mut self.mutating, mutating), (&mut self.validating, validating)] {
+            match written {
+                Ok(Some(written)) => *held = written,
+                Ok(None) => {}
+                Err(failure) => problem = Some(failure),
+            }
         }
-        if let Some(written) = self.configure_one::<ValidatingWebhookConfiguration>(&self.validating, &text).await? {
-            self.validating = written;
-        }
-        Ok(true)
+        problem.map_or(Ok(true), Err)
     }
 
     async fn configure_one<K>(
         &self,
+        thing: Thing,
         held: &Held<Configuration>,
         text: &[u8],
     ) -> Result<Option<Held<Configuration>>, Problem>
     where
         K: Resource<DynamicType = ()> + Webhooks + Clone + Debug + DeserializeOwned,
     {
-        let kind = K::kind(&());
         let Some(before) = held.there().filter(|configuration| !configuration.says(text)) else { return Ok(None) };
         let api: Api<K> = Api::all(self.managed.client.clone());
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         match api.patch(CONFIGURATIONS, &parameters, &Patch::Strategic(before.patch(text))).await {
             Ok(written) => {
-                info!("wrote the CAs into the caBundle of {kind} {CONFIGURATIONS}");
+                info!("wrote the CAs into the caBundle of {}", self.managed.place(thing));
                 let Managed { namespace, service, .. } = &self.managed;
                 Ok(Some(Held::There(Configuration::of(&written, namespace, service))))
             }
             // It has changed, and the watch will say how.
             Err(kube::Error::Api(status)) if is_outrun(status.code) => Ok(Some(Held::Unknown)),
-            Err(error) => Err(Problem {
-                part: CONFIGURED,
-                text: format!("cannot write caBundle of {kind} {CONFIGURATIONS}: {error}"),
-            }),
+            Err(error) => Err(Problem { part: CONFIGURED, text: self.managed.refusal("patch", thing, &error) }),
         }
-    }
-
-    /// Says how things are: each problem once in the log, and all the time in `/readyz?verbose`.
-    fn report(&mut self, failure: Option<Problem>) {
-        for failure in &mut self.failures {
-            failure.take_if(|(_, since)| since.elapsed() > FORGET);
-        }
-        let problem = |part: &'static str, things: [(Thing, bool); 2]| {
-            let of_step = failure.as_ref().filter(|it| it.part == part).map(|it| it.text.clone());
-            let of_thing = |(thing, missing): (Thing, bool)| {
-                let failed = self.failures[thing as usize].as_ref().map(|(text, _)| text.clone());
-                failed.or_else(|| missing.then(|| self.managed.remedy(thing)))
-            };
-            things.into_iter().find_map(of_thing).or(of_step)
-        };
-        let (trust_missing, leaf_missing) =
-            (matches!(self.trust.held, Held::Missing), matches!(self.leaf.held, Held::Missing));
-        let of_secrets = problem(CERTIFICATE, [(Thing::CaSecret, trust_missing), (Thing::TlsSecret, leaf_missing)]);
-        // Webhook configurations come last in an installation: that they are missing is no problem.
-        let of_configurations = problem(CONFIGURED, [(Thing::Mutating, false), (Thing::Validating, false)]);
-
-        let pair = self.serving.pair();
-        let objection = pair.as_ref().and_then(|pair| pair.objection(SystemTime::now())).map(str::to_owned);
-        let state = match (of_secrets.clone().or(objection), &pair) {
-            (problem, None) => State::NotReady(problem.unwrap_or_else(|| "there is none yet".to_owned())),
-            (Some(problem), Some(_)) => State::Degraded(problem),
-            (None, Some(_)) => State::Ok,
-        };
-        self.health.set(CERTIFICATE, state);
-        self.health.set(CONFIGURED, of_configurations.clone().map_or(State::Ok, State::Degraded));
-        if let Some(pair) = pair {
-            self.metrics.certificate_expires(pair.ends());
-        }
-        if let Some(Ok(authority)) = self.trust.held.there().map(|trust| &trust.authority) {
-            self.metrics.authority_expires(authority.validity().ends);
-        }
-        let wrong = of_secrets.or(of_configurations);
-        if let Some(wrong) = wrong.as_ref().filter(|wrong| self.said.as_ref() != Some(wrong)) {
-            warn!("{wrong}");
-        }
-        self.said = wrong;
     }
 }

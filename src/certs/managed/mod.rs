@@ -20,7 +20,9 @@
 mod configurations;
 mod keep;
 mod plan;
+mod report;
 mod secrets;
+mod watch;
 
 use std::time::Duration;
 

@@ -86,8 +86,8 @@ pub(super) fn next(view: &View<'_>) -> Step {
     let bundle = view.bundle();
     let make = |reason| Step::MakeAuthority(reason, bundle.clone());
     let authority = match &trust.authority {
-        Ok(authority) if authority.validity().holds(view.now) => authority,
-        Ok(_) => return make(Reason::Unusable("it has expired, or is not valid yet".to_owned())),
+        Ok(authority) if !authority.validity().has_ended(view.now) => authority,
+        Ok(_) => return make(Reason::Unusable("it has expired".to_owned())),
         Err(unusable) => return make(unusable.into()),
     };
     let is_trusted = || view.configurations().all(|configuration| configuration.trusts(authority.certificate()));
@@ -140,7 +140,7 @@ impl<'v> View<'v> {
         let present = trust.authority.as_ref().ok().map(|authority| authority.certificate().clone());
         let told = trust.bundle();
         let of_leaf = self.leaf.there().and_then(|leaf| self.signer(leaf, &leaf.authority).ok());
-        let of_served = self.served.filter(|(pair, _)| pair.validity().holds(self.now)).map(|(_, signer)| signer);
+        let of_served = self.served.filter(|(pair, _)| !pair.validity().has_ended(self.now)).map(|(_, signer)| signer);
         let all: Bundle = present.into_iter().chain(told.iter().chain(of_leaf).chain(of_served).cloned()).collect();
         all.at(self.now)
     }

@@ -37,7 +37,7 @@ pub(in crate::cli) struct Args {
     /// How long a certificate of its own making lasts; it is renewed after two thirds of that (2160h is 90 days)
     #[arg(long, env = "QUORATE_CERTIFICATE_VALIDITY", value_name = "TIME", default_value = "2160h", value_parser = parse_validity)]
     pub(super) certificate_validity: Duration,
-    /// Require client certificates signed by an authority in this PEM file
+    /// Require client certificates signed by an authority in this PEM file; taken up when it changes
     #[arg(long, env = "QUORATE_CLIENT_CA", value_name = "FILE")]
     pub(super) client_ca: Option<PathBuf>,
     /// The Namespace that Quorate runs in, which it never governs [default: the pod's own]

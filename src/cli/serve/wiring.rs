@@ -18,7 +18,7 @@ use super::args::Switch;
 use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::managed::{Managed, keep};
-use crate::certs::{Files, Serving, client_authorities, follow};
+use crate::certs::{Clients, Files, Serving, client_authorities, follow, follow_clients};
 use crate::cluster::{Cluster, Objects, Source, Target, client, register};
 use crate::controller::{Controller, Lease};
 use crate::files;
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     policies: Arc<ArcSwap<PolicySet>>,
     certificates: Certificates,
     serving: Arc<Serving>,
+    clients: Option<Arc<Clients>>,
     tls: Arc<ServerConfig>,
     webhook: TcpListener,
     admin: TcpListener,
@@ -61,8 +62,8 @@ impl Parts {
         let files = certificate_files(args)?;
         let serving =
             Arc::new(files.as_ref().map_or_else(|| Ok(Serving::default()), |it| it.load().map(Serving::new))?);
-        let clients = args.client_ca.as_deref().map(client_authorities).transpose()?;
-        let tls = tls::config(Arc::clone(&serving) as _, clients)?;
+        let clients = args.client_ca.as_deref().map(clients).transpose()?;
+        let tls = tls::config(Arc::clone(&serving) as _, clients.clone().map(|clients| clients as _))?;
         let surroundings = surroundings(args)?;
         let (webhook, admin) = (bind(args.listen)?, bind(args.admin_listen)?);
         let cluster = cluster(args, health).await?;
@@ -71,7 +72,7 @@ impl Parts {
             (None, Some(cluster)) => Certificates::Managed(managed(args, cluster)?),
             (None, None) => return Err(no_certificate()),
         };
-        Ok(Self { policies, certificates, serving, tls, webhook, admin, cluster, surroundings })
+        Ok(Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings })
     }
 
     /// Says what will be served.
@@ -95,7 +96,7 @@ impl Parts {
 
     /// Starts what runs in the background, and puts together what serves.
     pub(super) fn assemble(self, args: &Args, background: &Background) -> anyhow::Result<Server> {
-        let Self { policies, certificates, serving, tls, webhook, admin, cluster, surroundings } = self;
+        let Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings } = self;
         let Background { metrics, health } = background;
         let (limits, shutdown) = (Limits::default(), Shutdown::default());
         let connections = Connections::new(limits.connections);
@@ -114,6 +115,9 @@ impl Parts {
             shutdown: shutdown.clone(),
         };
         follow_certificates(certificates, serving, background);
+        if let Some((file, clients)) = args.client_ca.clone().zip(clients) {
+            background.run("client_ca", move |_, health| follow_clients(file.clone(), Arc::clone(&clients), health));
+        }
         background.run("self_dial", move |_, health| dial_self(probe.clone(), health));
 
         let admission = Arc::new(Admission::new(policies, source, Arc::clone(metrics)));
@@ -236,6 +240,10 @@ fn certificate_files(args: &Args) -> anyhow::Result<Option<Files>> {
         None if args.standalone => Err(no_certificate()),
         None => Ok(None),
     }
+}
+
+fn clients(file: &Path) -> anyhow::Result<Arc<Clients>> {
+    Ok(Arc::new(Clients::new(client_authorities(file)?)?))
 }
 
 fn no_certificate() -> anyhow::Error {

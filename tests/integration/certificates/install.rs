@@ -59,12 +59,15 @@ fn restores_ca_bundle(cluster: &ControlPlane, port: u16) {
     let foreign = fs::read_to_string(cluster.authority()).unwrap();
     for (what, text) in [("emptied", ""), ("replaced by a foreign CA", foreign.as_str())] {
         for kind in CONFIGURATIONS {
-            let mut configuration = cluster.object(NAMESPACE, kind, "quorate").unwrap();
-            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-                webhook["clientConfig"]["caBundle"] = json!(BASE64_STANDARD.encode(text));
-            }
-            configuration["metadata"]["resourceVersion"].take();
-            cluster.kubectl(&["replace", "-f", "-"]).stdin(&configuration.to_string()).ok().unwrap();
+            let configuration = cluster.object(NAMESPACE, kind, "quorate").unwrap();
+            let webhooks = configuration["webhooks"].as_array().unwrap();
+            let path = |number| format!("/webhooks/{number}/clientConfig/caBundle");
+            let value = BASE64_STANDARD.encode(text);
+            let changes: Vec<_> = (0..webhooks.len())
+                .map(|number| json!({"op": "replace", "path": path(number), "value": value}))
+                .collect();
+            let changes = Value::from(changes).to_string();
+            cluster.kubectl(&["patch", kind, "quorate", "--type=json", "-p", &changes]).ok().unwrap();
         }
         let started = Instant::now();
         until_whole(cluster);

@@ -244,6 +244,15 @@ fn an_expired_ca_is_replaced_and_forgotten() {
     );
 }
 
+/// A replica whose clock is behind doesn't undo what the others do.
+#[test]
+fn a_ca_that_has_not_begun_yet_is_left_alone() {
+    let scene = Scene::well();
+    let early = start() - DAY;
+    assert!(matches!(scene.next(early), Step::Issue(_)), "which the others accept as well");
+    assert!(scene.look(early, |view| view.bundle()).contains(&scene.authority()));
+}
+
 #[test]
 fn a_bundle_that_was_tampered_with_is_mended() {
     let mut scene = Scene::well();
