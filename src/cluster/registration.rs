@@ -31,10 +31,10 @@ const ANNOTATION: &str = "quorate.dev/rules";
 /// Who owns `rules` to the API server.
 const FIELD_MANAGER: &str = "quorate-rules";
 
-/// How long this process is ready before the API server is told: a kubelet has to find it ready, and the nodes to learn where it is.
+/// How long this process is known to be ready before the API server is told: as long as Endpoints and nodes may take to learn of it.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// Keeps the rules in force for ever, from when this process has been ready for a while.
+/// Keeps the rules in force for ever, from when a kubelet has known for a while that this process is ready.
 pub async fn register(client: Client, health: Arc<Health>) {
     settle(&health).await;
     tokio::join!(
@@ -43,13 +43,13 @@ pub async fn register(client: Client, health: Arc<Health>) {
     );
 }
 
-/// Returns when this process has been ready for [`SETTLED`].
+/// Returns when this process has been known to be ready for [`SETTLED`]: its own opinion alone brings it no requests.
 async fn settle(health: &Health) {
     const STEP: Duration = Duration::from_secs(1);
     let mut ready = Duration::ZERO;
     while ready < SETTLED {
         tokio::time::sleep(STEP).await;
-        ready = if health.is_ready() { ready + STEP } else { Duration::ZERO };
+        ready = if health.is_known_to_be_ready() { ready + STEP } else { Duration::ZERO };
     }
 }
 

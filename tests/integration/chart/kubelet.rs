@@ -35,9 +35,11 @@ pub(super) struct Kubelet {
 struct Running {
     name: String,
     process: Process,
+    is_job: bool,
     directory: PathBuf,
     ports: (u16, u16),
     ready: bool,
+    told_ready: bool,
     told_to_end: bool,
 }
 
@@ -72,6 +74,12 @@ impl Drop for Kubelet {
 fn look(cluster: &ControlPlane, service: &Service, running: &mut BTreeMap<String, Running>) -> Result<()> {
     let pods = cluster.kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "json"]).json()?;
     let pods: Vec<&Value> = pods["items"].as_array().into_iter().flatten().collect();
+    // Who finds a Pod ready lets requests through at once.
+    for pod in running.values_mut().filter(|pod| !pod.is_job) {
+        pod.ready = is_ready(pod.ports.1);
+    }
+    let ready = running.values().filter(|pod| pod.ready && !pod.told_to_end).map(|pod| pod.ports.0);
+    service.lead_to(ready.collect());
     for pod in &pods {
         let uid = pod["metadata"]["uid"].as_str().context("a Pod without uid")?;
         let is_scheduled = pod["spec"]["nodeName"].is_string();
@@ -89,8 +97,6 @@ fn look(cluster: &ControlPlane, service: &Service, running: &mut BTreeMap<String
         let _ = pod.process.kill();
     }
     running.retain(|uid, _| !gone(uid));
-    let ready = running.values().filter(|pod| pod.ready && !pod.told_to_end).map(|pod| pod.ports.0);
-    service.lead_to(ready.collect());
     Ok(())
 }
 
@@ -123,12 +129,22 @@ fn run(cluster: &ControlPlane, pod: &Value) -> Result<Running> {
         .env("QUORATE_ADMIN_LISTEN", format!("127.0.0.1:{}", ports.1))
         .env("QUORATE_KUBECONFIG", write_kubeconfig(cluster, pod, &directory)?);
     let process = Process::start(cluster.run(), name, &command)?;
-    Ok(Running { name: name.to_owned(), process, directory, ports, ready: false, told_to_end: false })
+    let is_job = pod["spec"]["restartPolicy"] == "Never";
+    Ok(Running {
+        name: name.to_owned(),
+        process,
+        is_job,
+        directory,
+        ports,
+        ready: false,
+        told_ready: false,
+        told_to_end: false,
+    })
 }
 
 /// Has the API server know how a Pod's process is, and the process what the API server says.
 fn keep(cluster: &ControlPlane, pod: &Value, running: &mut Running) -> Result<()> {
-    if pod["spec"]["restartPolicy"] == "Never" {
+    if running.is_job {
         if let Some(ended) = running.process.exit_status()? {
             let phase = if ended.success() { "Succeeded" } else { "Failed" };
             set_status(cluster, &running.name, &json!({"phase": phase}))?;
@@ -140,19 +156,19 @@ fn keep(cluster: &ControlPlane, pod: &Value, running: &mut Running) -> Result<()
         }
         if !running.told_to_end {
             running.told_to_end = true;
+            // In a cluster both happen at once; the process goes on serving for a while, as it does here.
             running.process.signal("TERM")?;
         }
         return Ok(());
     }
-    if pod["spec"]["restartPolicy"] == "Never" {
+    if running.is_job {
         return Ok(());
     }
     running.process.check()?;
     write_volumes(cluster, pod, &running.directory)?;
-    let ready = is_ready(running.ports.1);
-    if ready != running.ready {
-        running.ready = ready;
-        let status = if ready { "True" } else { "False" };
+    if running.ready != running.told_ready {
+        running.told_ready = running.ready;
+        let status = if running.ready { "True" } else { "False" };
         let conditions = ["Initialized", "PodScheduled", "ContainersReady", "Ready"]
             .map(|kind| json!({"type": kind, "status": status}));
         set_status(cluster, &running.name, &json!({"phase": "Running", "conditions": conditions}))?;
