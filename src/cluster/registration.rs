@@ -4,7 +4,7 @@
 //! while Quorate starts, not even with `failurePolicy: Fail` (L97), whoever installs it and in whatever order. The rules stand in
 //! an annotation. Here they are put in force, webhook by webhook, as soon as there is a `caBundle` to trust the answers by.
 //!
-//! Whoever installs leaves `rules` out, so that it is this module's field alone: neither an upgrade nor a GitOps controller
+//! Whoever installs leaves `rules` out, so that it is this module's field alone: neither an upgrade nor who keeps a cluster as Git says
 //! takes it away. If somebody does, it is back at once.
 
 use std::collections::BTreeMap;

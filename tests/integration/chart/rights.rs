@@ -178,6 +178,8 @@ fn names_are_taken(release: &Installation, budget: &Value) {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
                 let _ = budgets.create(&PostParams::default(), &serde_json::from_value(budget)?).await;
                 sets.delete(&name, &DeleteParams::default()).await?;
+                // Whoever's it is: nothing of the test is to be left either.
+                let _ = budgets.delete(&format!("{name}-quorate"), &DeleteParams::default()).await;
                 anyhow::Ok(())
             })?;
         }
