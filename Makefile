@@ -44,8 +44,8 @@ manifests: ## Write deploy/manifests, deploy/enforce and the chart's copies of p
 	QUORATE_WRITE_MANIFESTS=1 cargo test --locked --quiet --test integration chart::rendered:: >/dev/null
 
 .PHONY: docs
-docs: ## Write docs/rules.md, from the comments in src/rules/
-	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration rules_reference:: >/dev/null
+docs: ## Write the references in docs/, from the sources
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration _reference:: >/dev/null
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache

@@ -17,6 +17,7 @@ mod injection;
 mod instances;
 mod mutation;
 mod policy_files;
+mod policy_reference;
 mod policy_reload;
 mod purity;
 mod repository;
