@@ -46,12 +46,8 @@ fmt: ## Format the sources
 	cargo fmt
 
 .PHONY: manifests
-manifests: ## Write the policies that deploy/manifests installs, from policies/
-	@{ sed -n '/^data:/q;p' deploy/manifests/policies.yaml; echo data:; \
-	for name in baseline production; do \
-		echo "  $$name.yaml: |"; sed '/yaml-language-server/d; s/^./    &/' "policies/$$name.yaml"; \
-	done; } >deploy/manifests/policies.yaml.new
-	@mv deploy/manifests/policies.yaml.new deploy/manifests/policies.yaml
+manifests: ## Write deploy/manifests, deploy/enforce and the chart's copies of policies, from the chart and policies/
+	QUORATE_WRITE_MANIFESTS=1 cargo test --locked --quiet --test integration chart::rendered:: >/dev/null
 
 .PHONY: docs
 docs: ## Write the references in docs/, from the sources

@@ -12,10 +12,12 @@ mod index;
 mod kind;
 mod live;
 mod reflector;
+mod registration;
 mod source;
 
 pub use changes::{Changed, Changes};
 pub use connect::{ConnectError, Target, client, connect};
 pub use kind::Kind;
 pub use live::{Cluster, Inside, ReadError};
+pub use registration::register;
 pub use source::{Objects, Source};

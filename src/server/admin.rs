@@ -38,7 +38,7 @@ pub fn router(context: Context) -> Router {
 
 /// `ok`, or 503 and every part with its state; with `?verbose` every part in any case.
 async fn ready(State(context): State<Context>, RawQuery(query): RawQuery) -> Response {
-    let ready = context.health.is_ready();
+    let ready = context.health.tell_readiness();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose =
         query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));

@@ -130,7 +130,7 @@ impl Metrics {
     }
 
     /// A background task ended or panicked and is started again: `policies`, `certificate`, `client_ca`, `self_dial`,
-    /// `budgets`, or that of a cache.
+    /// `budgets`, `registration`, or that of a cache.
     pub fn task_restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&[TASK.is(task)]).inc();
     }

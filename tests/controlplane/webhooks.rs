@@ -57,6 +57,7 @@ pub(crate) fn configurations(target: &Target, instance: Option<&str>) -> Result<
         if let Some(instance) = instance {
             configuration["metadata"]["name"] = json!(format!("quorate-{instance}"));
         }
+        let rules = rules(configuration)?;
         let Some(webhooks) = configuration["webhooks"].as_array_mut() else {
             bail!("a webhook configuration without webhooks: {configuration}");
         };
@@ -68,6 +69,12 @@ pub(crate) fn configurations(target: &Target, instance: Option<&str>) -> Result<
             client["service"]["name"] = json!(target.service);
             client["service"]["namespace"] = json!(NAMESPACE);
             client["service"]["port"] = json!(target.port);
+            // As Quorate does once it is ready, to those named `quorate`.
+            webhook["rules"] = webhook["name"].as_str().map_or(Value::Null, |name| rules[name].clone());
+            // As the chart says where it enforces.
+            if webhook["name"] == "statefulsets.validate.quorate.dev" {
+                webhook["failurePolicy"] = json!("Fail");
+            }
             if let Some(instance) = instance {
                 let ours = json!({"key": INSTANCE, "operator": "In", "values": [instance]});
                 match &mut webhook["namespaceSelector"]["matchExpressions"] {
@@ -78,6 +85,12 @@ pub(crate) fn configurations(target: &Target, instance: Option<&str>) -> Result<
         }
     }
     Ok(configurations)
+}
+
+/// The rules that each webhook of a configuration will have, by its name.
+pub(crate) fn rules(configuration: &Value) -> Result<Value> {
+    let rules = configuration["metadata"]["annotations"]["quorate.dev/rules"].as_str();
+    Ok(serde_json::from_str(rules.context("a webhook configuration without the annotation quorate.dev/rules")?)?)
 }
 
 impl ControlPlane {

@@ -8,6 +8,7 @@ mod controlplane;
 mod admission;
 mod budgets;
 mod certificates;
+mod chart;
 mod check;
 mod control_plane;
 mod examples;

@@ -19,7 +19,7 @@ use super::background::Background;
 use crate::admission::Admission;
 use crate::certs::managed::{Managed, keep};
 use crate::certs::{Clients, Files, Serving, client_authorities, follow, follow_clients};
-use crate::cluster::{Cluster, Kind, Objects, Source, Target};
+use crate::cluster::{Cluster, Kind, Objects, Source, Target, register};
 use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
@@ -228,6 +228,8 @@ fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &
         let followed = cluster.clone();
         background.run(kind.part(), move |_, health| followed.clone().follow(kind, health));
     }
+    let asking = cluster.client().clone();
+    background.run("registration", move |_, health| register(asking.clone(), health));
     Source::Cluster(cluster)
 }
 

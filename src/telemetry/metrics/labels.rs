@@ -41,6 +41,7 @@ pub(super) const TASK: Label = Label {
         "policies",
         "certificate",
         "client_ca",
+        "registration",
         "self_dial",
         "budgets",
         "cache-horizontalpodautoscalers",
