@@ -101,7 +101,7 @@ impl ControlPlane {
     ///
     /// It learns of them by a watch, in the order they were written: once it acts on a marker written last, it knows the
     /// others. The marker's webhooks can't be reached, and match nothing but the object that asks for them.
-    pub(super) fn settle_webhooks(&self) -> Result<()> {
+    pub(crate) fn settle_webhooks(&self) -> Result<()> {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
         let name = format!("marker-{}", MARKERS.fetch_add(1, Ordering::Relaxed));
         let kinds = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
