@@ -63,6 +63,14 @@ reliability: programs ## Run the tests that docs/reliability.md names, and write
 image: ## Build the image, with buildah, podman or docker
 	@deploy/image/build.sh
 
+SOAK_MINUTES := 30
+
+.PHONY: soak
+soak: programs ## Load and faults for SOAK_MINUTES (30), watched for leaks; writes its row of docs/reliability.md
+	cargo build --locked --release --bin quorate --example soak
+	cargo run --locked --release --quiet --example soak -- --minutes $(SOAK_MINUTES)
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration reliability::table::the_table
+
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache
 	cargo clean

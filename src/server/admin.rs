@@ -9,6 +9,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::Connections;
 use crate::admission::Admission;
@@ -69,7 +71,10 @@ fn one_line(text: &str) -> String {
 async fn metrics(State(context): State<Context>) -> Response {
     context.metrics.connections_open(context.connections.open());
     context.metrics.health(&context.health);
-    context.admission.take_census(Timestamp::now());
+    // It looks at everything that is cached: requests must not wait for that.
+    if let Err(error) = spawn_blocking(move || context.admission.take_census(Timestamp::now())).await {
+        warn!(%error, "the census failed; its gauges are old");
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode()).into_response()
 }

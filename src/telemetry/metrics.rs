@@ -201,6 +201,7 @@ mod tests {
         metrics.certificate_expires(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
         metrics.rejected("body_size");
         metrics.policies_loaded(3);
+        metrics.cache_silence("cache-services", Duration::from_secs(7));
         let text = metrics.encode();
         for line in [
             r#"quorate_admission_requests_total{webhook="validate",operation="CREATE",verdict="deny"} 1"#,
@@ -215,6 +216,8 @@ mod tests {
             r#"quorate_policy_reloads_total{result="failure"} 0"#,
             r#"quorate_internal_errors_total{kind="deadline"} 0"#,
             "quorate_policies_loaded 3",
+            r#"quorate_cache_silence_seconds{cache="cache-services"} 7.0"#,
+            r#"quorate_task_restarts_total{task="policies"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
@@ -260,6 +263,7 @@ mod tests {
         metrics.internal_error("other");
         metrics.rejected("other");
         metrics.task_restarted("other");
+        metrics.cache_silence("other", Duration::ZERO);
         let before = count(&metrics);
         for number in 0..10_000 {
             let name: &'static str = format!("name-{number}").leak();
@@ -268,6 +272,7 @@ mod tests {
             metrics.internal_error(name);
             metrics.rejected(name);
             metrics.task_restarted(name);
+            metrics.cache_silence(name, Duration::ZERO);
         }
         assert_eq!(count(&metrics), before);
     }

@@ -25,6 +25,7 @@ pub(crate) struct Builder<'c> {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     api_server: Option<String>,
+    replica_of: Option<(PathBuf, Target)>,
     everywhere: bool,
     until: Until,
     budgets: bool,
@@ -51,6 +52,7 @@ impl<'c> Builder<'c> {
             arguments: Vec::new(),
             environment: Vec::new(),
             api_server: None,
+            replica_of: None,
             everywhere: false,
             until: Until::Registered,
             budgets: false,
@@ -98,6 +100,13 @@ impl<'c> Builder<'c> {
     pub(crate) fn api_server(mut self, server: &str) -> Self {
         self.api_server = Some(server.to_owned());
         self
+    }
+
+    /// As another replica of this one: not registered itself, with the same certificate, so that a [proxy](super::proxy) can be
+    /// in front of both.
+    pub(crate) fn replica_of(mut self, other: &Quorate<'_>) -> Self {
+        self.replica_of = Some((other.directory(), other.target.clone()));
+        self.unregistered()
     }
 
     /// Serves every namespace as the shipped configurations say, under the name `quorate`: one of these per cluster.
@@ -207,6 +216,12 @@ impl<'c> Builder<'c> {
     fn make_target(&self, binary: &Path, instance: &str, directory: &Path) -> Result<Target> {
         if let Some(service) = &self.service {
             return Ok(Target { service: service.clone(), port: free_port()?, authority: Vec::new() });
+        }
+        if let Some((other, target)) = &self.replica_of {
+            for file in ["ca.pem", "tls.pem", "tls-key.pem"] {
+                fs::copy(other.join(file), directory.join(file)).with_context(|| format!("cannot copy {file}"))?;
+            }
+            return Ok(Target { port: free_port()?, ..target.clone() });
         }
         let service = json!({
             "apiVersion": "v1",

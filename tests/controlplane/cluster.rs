@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +36,7 @@ pub(crate) struct ControlPlane {
     pub(super) programs: PathBuf,
     pub(super) port: u16,
     pub(super) processes: Vec<Process>,
+    pub(super) commands: Vec<Command>,
     pub(super) nodes: AtomicUsize,
     pub(super) volumes: AtomicUsize,
     pub(super) instances: AtomicUsize,
@@ -55,6 +57,7 @@ impl ControlPlane {
             programs: programs::locate(run)?,
             port: free_port()?,
             processes: Vec::new(),
+            commands: Vec::new(),
             nodes: AtomicUsize::new(0),
             volumes: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
@@ -104,6 +107,13 @@ impl ControlPlane {
     /// One of its processes, by the program's name.
     pub(crate) fn process(&self, name: &str) -> Option<&Process> {
         self.processes.iter().find(|process| process.name() == name)
+    }
+
+    /// Starts one of its programs anew, as it was started before; its process has ended.
+    pub(crate) fn start_again(&self, name: &str) -> Result<Process> {
+        let at = self.processes.iter().position(|process| process.name() == name);
+        let command = at.and_then(|at| self.commands.get(at)).with_context(|| format!("there is no {name}"))?;
+        Process::start(&self.run, name, command)
     }
 
     /// An error, if one of its processes has ended.

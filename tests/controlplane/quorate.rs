@@ -117,6 +117,11 @@ impl<'c> Quorate<'c> {
         self.point_webhooks_at(&self.target)
     }
 
+    /// The same, by way of a proxy in front of it that listens on this port.
+    pub(crate) fn register_behind(&self, port: u16) -> Result<()> {
+        self.point_webhooks_at(&Target { port, ..self.target.clone() })
+    }
+
     /// Sends what this instance's namespaces hold to another instance from now on.
     pub(crate) fn switch_to(&self, other: &Quorate<'_>) -> Result<()> {
         self.point_webhooks_at(&other.target)
