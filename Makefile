@@ -43,13 +43,13 @@ fmt: ## Format the sources
 manifests: ## Write the policies that deploy/manifests installs, from policies/
 	@{ sed -n '/^data:/q;p' deploy/manifests/policies.yaml; echo data:; \
 	for name in baseline production; do \
-		echo "  $$name.yaml: |"; sed 's/^./    &/' "policies/$$name.yaml"; \
+		echo "  $$name.yaml: |"; sed '/yaml-language-server/d; s/^./    &/' "policies/$$name.yaml"; \
 	done; } >deploy/manifests/policies.yaml.new
 	@mv deploy/manifests/policies.yaml.new deploy/manifests/policies.yaml
 
 .PHONY: docs
-docs: ## Write docs/rules.md, from the comments in src/rules/
-	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration rules_reference:: >/dev/null
+docs: ## Write the references in docs/, from the sources
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration _reference:: >/dev/null
 
 # Which tests record a row is in their sources; without one of them the table keeps the row it has.
 .PHONY: reliability

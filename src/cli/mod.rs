@@ -24,7 +24,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the admission webhook
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Review manifests as the webhook would
     Check(check::Args),
     /// Look after policy files
@@ -48,7 +48,7 @@ pub fn run() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Budgets(args) => budgets::run(args),

@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::connect::{ConnectError, Target, config, connect};
+use super::connect::{ConnectError, Target, client, config};
 use super::heard::Heard;
 use super::index::Index;
 use super::reflector::Reflector;
@@ -102,14 +102,14 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// The target's cluster, after its API server has answered once. Its caches are still empty; [`follow`](Self::follow) fills
+    /// The target's cluster, whether or not its API server answers now. Its caches are empty; [`follow`](Self::follow) fills
     /// them.
     ///
     /// # Errors
     ///
-    /// There is no such cluster, or it does not answer.
+    /// There is no such cluster.
     pub async fn connect(target: &Target, health: &Health) -> Result<Self, ConnectError> {
-        let client = connect(target).await?;
+        let client = client(target).await?;
         let mut config = config(target).await?;
         // A reflector tries again by itself, and says so; retries further down would only hide that.
         config.default_retry = false;

@@ -40,6 +40,7 @@ pub struct Metrics {
     policy_reloads: Counters<1>,
     certificate_reloads: Counters<1>,
     certificate_expiry: Seconds,
+    authority_expiry: Seconds,
     connections: Gauge,
     rejected: Counters<1>,
     ready: Gauge,
@@ -103,6 +104,12 @@ impl Metrics {
         self.certificate_expiry.set(since_epoch.as_secs_f64());
     }
 
+    /// The CA that Quorate manages itself ends at this time.
+    pub fn authority_expires(&self, at: SystemTime) {
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.authority_expiry.set(since_epoch.as_secs_f64());
+    }
+
     /// So many connections are open on the webhook's port.
     pub fn connections_open(&self, count: usize) {
         self.connections.set(whole(count));
@@ -122,8 +129,8 @@ impl Metrics {
         }
     }
 
-    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `budgets`, or that of
-    /// a cache.
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `client_ca`, `self_dial`, `budgets`,
+    /// or that of a cache.
     pub fn task_restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&[TASK.is(task)]).inc();
     }

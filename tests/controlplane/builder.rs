@@ -26,8 +26,17 @@ pub(crate) struct Builder<'c> {
     environment: Vec<(String, String)>,
     api_server: Option<String>,
     everywhere: bool,
-    registered: bool,
+    until: Until,
     budgets: bool,
+    service: Option<String>,
+}
+
+/// What its start waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Started,
+    Ready,
+    Registered,
 }
 
 impl<'c> Builder<'c> {
@@ -43,8 +52,9 @@ impl<'c> Builder<'c> {
             environment: Vec::new(),
             api_server: None,
             everywhere: false,
-            registered: true,
+            until: Until::Registered,
             budgets: false,
+            service: None,
         }
     }
 
@@ -107,7 +117,20 @@ impl<'c> Builder<'c> {
 
     /// Without webhook configurations: for one that another instance [switches to](Quorate::switch_to).
     pub(crate) fn unregistered(mut self) -> Self {
-        self.registered = false;
+        self.until = Until::Ready;
+        self
+    }
+
+    /// With certificates that it manages itself, as one of the replicas behind a Service. The webhook configurations that it
+    /// looks after are called `quorate`, so whoever starts it makes them, and the Service.
+    pub(crate) fn self_managed(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
+        self.unregistered()
+    }
+
+    /// Without webhook configurations, and its start does not wait until it is ready.
+    pub(crate) fn not_awaited(mut self) -> Self {
+        self.until = Until::Started;
         self
     }
 
@@ -142,7 +165,10 @@ impl<'c> Builder<'c> {
         command
             .args(["--listen", &format!("127.0.0.1:{}", target.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{admin_port}")])
-            .args(["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"])
+            .args(match &self.service {
+                Some(service) => vec!["--self-managed-tls", "--service", service],
+                None => vec!["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"],
+            })
             .args(["--namespace", NAMESPACE])
             .args(["--budget-controller", if self.budgets { "enabled" } else { "disabled" }])
             .arg("--kubeconfig")
@@ -168,15 +194,20 @@ impl<'c> Builder<'c> {
             everywhere: self.everywhere,
             registered: AtomicBool::new(false),
         };
-        quorate.wait_ready()?;
-        if self.registered {
+        if self.until != Until::Started {
+            quorate.wait_ready()?;
+        }
+        if self.until == Until::Registered {
             quorate.register()?;
         }
         Ok(quorate)
     }
 
-    /// A Service that leads to this host, and a certificate for its name.
+    /// A Service that leads to this host, and a certificate for its name; neither where it sees to that itself.
     fn make_target(&self, binary: &Path, instance: &str, directory: &Path) -> Result<Target> {
+        if let Some(service) = &self.service {
+            return Ok(Target { service: service.clone(), port: free_port()?, authority: Vec::new() });
+        }
         let service = json!({
             "apiVersion": "v1",
             "kind": "Service",

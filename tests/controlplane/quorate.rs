@@ -158,7 +158,8 @@ impl<'c> Quorate<'c> {
         (!self.everywhere).then_some(self.instance.as_str())
     }
 
-    pub(super) fn wait_ready(&self) -> Result<()> {
+    /// Returns when it is ready.
+    pub(crate) fn wait_ready(&self) -> Result<()> {
         let ready = wait_for("Quorate to become ready", || {
             if self.process.exit_status()?.is_some() {
                 // Nothing to wait for any more; the process itself is looked at below.

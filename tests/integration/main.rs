@@ -7,6 +7,7 @@ mod controlplane;
 
 mod admission;
 mod budgets;
+mod certificates;
 mod check;
 mod control_plane;
 mod examples;
@@ -17,6 +18,7 @@ mod instances;
 mod mutation;
 mod observability;
 mod policy_files;
+mod policy_reference;
 mod policy_reload;
 mod purity;
 mod reliability;

@@ -40,6 +40,7 @@ pub(super) const TASK: Label = Label {
     values: &[
         "policies",
         "certificate",
+        "client_ca",
         "self_dial",
         "budgets",
         "cache-horizontalpodautoscalers",

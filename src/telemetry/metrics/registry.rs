@@ -50,6 +50,11 @@ impl Default for Metrics {
                 "certificate_expiry_timestamp_seconds",
                 "When the certificate that is served ends, in seconds since 1970",
             ),
+            authority_expiry: add(
+                ours,
+                "ca_expiry_timestamp_seconds",
+                "When the CA that Quorate manages itself ends, in seconds since 1970; 0 where it manages none",
+            ),
             connections: add(ours, "http_connections", "Connections that are open on the webhook's port"),
             rejected: add(
                 ours,

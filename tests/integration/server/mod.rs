@@ -21,10 +21,11 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use quorate::certs::development::{self, Made};
-use quorate::certs::{Serving, client_authorities};
+use quorate::certs::{Clients, Serving, client_authorities};
 use quorate::server::{Connections, Limits, Port, Shutdown, listen, tls};
 use quorate::telemetry::Metrics;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -82,6 +83,10 @@ fn serve(router: Router) -> Served {
 }
 
 fn serve_with(router: Router, limits: Limits, clients: Option<RootCertStore>) -> Served {
+    serve_to(router, limits, clients.map(|roots| Arc::new(Clients::new(roots).unwrap()) as _))
+}
+
+fn serve_to(router: Router, limits: Limits, clients: Option<Arc<dyn ClientCertVerifier>>) -> Served {
     let directory = tempfile::tempdir().unwrap();
     let made = certificates(directory.path());
     let serving = Arc::new(Serving::new(made.serving.load().unwrap()));
