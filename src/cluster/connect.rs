@@ -63,7 +63,7 @@ pub enum ConnectError {
 /// # Errors
 ///
 /// There is no such cluster.
-pub async fn client(target: &Target) -> Result<Client, ConnectError> {
+pub(super) async fn client(target: &Target) -> Result<Client, ConnectError> {
     Client::try_from(config(target).await?).map_err(ConnectError::Client)
 }
 

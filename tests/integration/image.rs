@@ -172,8 +172,8 @@ async fn works_with_nothing_around_it() {
     assert_eq!(process.end().0, Some(0));
 }
 
-/// Why Quorate doesn't start where the API server has this address.
-fn does_not_start(root: &TempDir, server: &str) -> String {
+/// Why Quorate can't reach an API server at this address.
+fn unreachable(root: &TempDir, server: &str) -> String {
     let kubeconfig = json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -183,10 +183,7 @@ fn does_not_start(root: &TempDir, server: &str) -> String {
         "current-context": "it",
     });
     fs::write(root.path().join("database.yaml"), kubeconfig.to_string()).unwrap();
-    let pair = ["--tls-cert", "/certs/tls.pem", "--tls-key", "/certs/tls-key.pem"];
-    let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    let mut serve = inside(root, &["serve", "--kubeconfig", "/database.yaml"]);
-    let output = serve.args(pair).args(ports).output().unwrap();
+    let output = inside(root, &["budgets", "remove", "--kubeconfig", "/database.yaml"]).output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
 }
@@ -200,7 +197,7 @@ fn resolves_names_by_itself() {
     let etc = |name: &str, text: &str| fs::write(root.path().join("etc").join(name), text).unwrap();
 
     etc("hosts", "127.0.0.9 apiserver.example\n");
-    let said = does_not_start(&root, "https://apiserver.example:1");
+    let said = unreachable(&root, "https://apiserver.example:1");
     assert!(said.contains("Connection refused") && !said.contains("dns error"), "{said}");
 
     etc(
@@ -210,7 +207,7 @@ fn resolves_names_by_itself() {
     // Whoever isn't root can't stand in for a name server, and has seen above that the resolver works.
     let Ok(server) = UdpSocket::bind("127.0.0.77:53") else { return };
     let asked = std::thread::spawn(move || answer(&server, "kubernetes.default.svc.cluster.local"));
-    let said = does_not_start(&root, "https://kubernetes.default.svc:1");
+    let said = unreachable(&root, "https://kubernetes.default.svc:1");
     assert!(said.contains("Connection refused") && !said.contains("dns error"), "{said}");
     let asked = asked.join().unwrap();
     assert_eq!(asked.first().unwrap(), "kubernetes.default.svc.quorate-system.svc.cluster.local");
