@@ -58,15 +58,6 @@ pub enum ConnectError {
     },
 }
 
-/// A client for the target, whether or not its API server answers now.
-///
-/// # Errors
-///
-/// There is no such cluster.
-pub(super) async fn client(target: &Target) -> Result<Client, ConnectError> {
-    Client::try_from(config(target).await?).map_err(ConnectError::Client)
-}
-
 /// A client for the target, after its API server has answered once.
 ///
 /// # Errors

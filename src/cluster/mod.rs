@@ -16,7 +16,7 @@ mod registration;
 mod source;
 
 pub use changes::{Changed, Changes};
-pub use connect::{ConnectError, Target, client, connect};
+pub use connect::{ConnectError, Target, connect};
 pub use kind::Kind;
 pub use live::{Cluster, Inside, ReadError};
 pub use registration::register;
