@@ -41,7 +41,8 @@ impl fmt::Display for Plain<'_> {
 
 /// Whether a terminal obeys the character, or shows it nowhere, rather than show it: controls, ends of lines, marks that turn
 /// the direction of text.
-fn is_invisible(character: char) -> bool {
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

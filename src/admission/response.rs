@@ -147,11 +147,7 @@ impl Denial {
 
 impl From<&Violation> for Cause {
     fn from(violation: &Violation) -> Self {
-        Self {
-            reason: "FieldValueNotSupported",
-            message: violation.explanation(),
-            field: violation.field(),
-        }
+        Self { reason: "FieldValueNotSupported", message: violation.explanation(), field: violation.field() }
     }
 }
 

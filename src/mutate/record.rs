@@ -45,7 +45,9 @@ impl Injected {
 
     fn is_modest(&self) -> bool {
         let Self { required, preferred, topology_spread_constraints, infeasible } = self;
-        [required.len(), preferred.len(), topology_spread_constraints.len(), infeasible.len()].iter().all(|count| *count <= MOST)
+        [required.len(), preferred.len(), topology_spread_constraints.len(), infeasible.len()]
+            .iter()
+            .all(|count| *count <= MOST)
     }
 
     /// Whether there is nothing.

@@ -22,7 +22,8 @@ pub(super) fn budget(change: &Change<'_>, around: &Surroundings, policies: &[Arc
     Some(format!(
         "PodDisruptionBudget {} (maxUnavailable {}) will follow (policy {})",
         plain(&name),
-        terms.max_unavailable, terms.policy
+        terms.max_unavailable,
+        terms.policy
     ))
 }
 

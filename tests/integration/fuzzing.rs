@@ -6,6 +6,7 @@ use std::path::Path;
 use rstest::rstest;
 
 #[path = "../../fuzz/src/targets/mod.rs"]
+#[allow(unreachable_pub, reason = "they are public where they are fuzzed")]
 mod targets;
 
 #[rstest]

@@ -96,7 +96,9 @@ fn check_patch(admission: &Admission, review: &Value, patch: &json_patch::Patch)
         assert!(is_statefulset(&patched), "the patched object is a StatefulSet (L3)");
     }
     assert_eq!(without_lists(object.clone()), without_lists(patched.clone()), "nothing else changes (L7)");
-    if review["request"]["operation"] == "CREATE" && object.pointer("/metadata/annotations/quorate.dev~1injected").is_none() {
+    if review["request"]["operation"] == "CREATE"
+        && object.pointer("/metadata/annotations/quorate.dev~1injected").is_none()
+    {
         for list in LISTS {
             let (before, after) = (items(object, list), items(&patched, list));
             assert!(after.starts_with(before), "ours are appended to {list} (L66)");

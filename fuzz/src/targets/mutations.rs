@@ -23,7 +23,14 @@ struct Input {
 impl Default for Input {
     fn default() -> Self {
         let none = || Value::Null;
-        Self { policies: Vec::new(), object: none(), old: none(), nodes: Vec::new(), services: Vec::new(), claims: Vec::new() }
+        Self {
+            policies: Vec::new(),
+            object: none(),
+            old: none(),
+            nodes: Vec::new(),
+            services: Vec::new(),
+            claims: Vec::new(),
+        }
     }
 }
 

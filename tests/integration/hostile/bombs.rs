@@ -53,9 +53,16 @@ async fn what_is_long_is_judged_in_short() {
     assert!(message(&answer).contains("names no Service"), "{answer}");
     let containers = many(1000, |number| json!({"name": format!("c{number}"), "ports": [{"containerPort": 1}]}));
     let [answer, _] = judged(&mut served, "containers", &with("/spec/template/spec/containers", containers)).await;
-    assert!(message(&answer).starts_with("1001 violations:\n") && message(&answer).ends_with("\n- and 951 more"), "{answer}");
+    assert!(
+        message(&answer).starts_with("1001 violations:\n") && message(&answer).ends_with("\n- and 951 more"),
+        "{answer}"
+    );
     let mut request = request(&statefulset(), None);
-    for (place, value) in [("name", json!(long)), ("operation", json!(long)), ("userInfo", json!({"username": long, "groups": many(100_000, |_| json!("g"))}))] {
+    for (place, value) in [
+        ("name", json!(long)),
+        ("operation", json!(long)),
+        ("userInfo", json!({"username": long, "groups": many(100_000, |_| json!("g"))})),
+    ] {
         request[place] = value;
         served.review(&review(&request)).await;
     }
@@ -64,8 +71,12 @@ async fn what_is_long_is_judged_in_short() {
 #[tokio::test]
 async fn labels_annotations_and_lists_without_end_are_judged() {
     let mut served = Served::start("json").await;
-    let expressions = many(10_000, |number| json!({"key": format!("k{number}"), "operator": "NotIn", "values": ["a", "b"]}));
-    let terms = many(10_000, |number| json!({"topologyKey": format!("k{number}"), "labelSelector": {"matchLabels": {"app": "db"}}}));
+    let expressions =
+        many(10_000, |number| json!({"key": format!("k{number}"), "operator": "NotIn", "values": ["a", "b"]}));
+    let terms = many(
+        10_000,
+        |number| json!({"topologyKey": format!("k{number}"), "labelSelector": {"matchLabels": {"app": "db"}}}),
+    );
     let selector = json!({"matchLabels": {"app": "db"}, "matchExpressions": expressions});
     for (what, object) in [
         ("labels", with("/metadata/labels", numbered(100_000, "v"))),
@@ -75,8 +86,17 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
         ("node selector", with("/spec/template/spec/nodeSelector", numbered(10_000, "v"))),
         ("tolerations", with("/spec/template/spec/tolerations", many(10_000, |_| json!({"operator": "Exists"})))),
         ("expressions", with("/spec/selector", selector)),
-        ("terms", with("/spec/template/spec/affinity", json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}))),
-        ("owners", with("/metadata/ownerReferences", many(10_000, |_| json!({"controller": true, "apiVersion": "a/v1"})))),
+        (
+            "terms",
+            with(
+                "/spec/template/spec/affinity",
+                json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}),
+            ),
+        ),
+        (
+            "owners",
+            with("/metadata/ownerReferences", many(10_000, |_| json!({"controller": true, "apiVersion": "a/v1"}))),
+        ),
     ] {
         let [answer, _] = judged(&mut served, what, &object).await;
         assert!(message(&answer).contains("names no Service"), "{what}: {answer}");
@@ -88,7 +108,8 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
 async fn exemptions_without_end_are_judged() {
     let mut served = Served::start("json").await;
     let names = |from: usize| (from..from + 30_000).map(|number| format!("n{number}")).collect::<Vec<_>>().join(",");
-    let exempt = |names: String| annotated(&[("quorate.dev/exempt", names), ("quorate.dev/exempt-until", "x".repeat(50_000))]);
+    let exempt =
+        |names: String| annotated(&[("quorate.dev/exempt", names), ("quorate.dev/exempt-until", "x".repeat(50_000))]);
     let rules = "replicas,headlessService,".repeat(8_000);
     judged(&mut served, "the same rules", &exempt(rules)).await;
     for (new, old) in [(names(0), names(0)), (names(0), names(15_000))] {
@@ -101,8 +122,10 @@ async fn exemptions_without_end_are_judged() {
 async fn records_without_end_are_judged() {
     let mut served = Served::start("json").await;
     for (count, key) in [(10_000, "k"), (900, "k"), (60_000, "")] {
-        let term = |number: usize| if key.is_empty() { json!({}) } else { json!({"topologyKey": format!("{key}{number}")}) };
-        let record = json!({"required": many(count, term), "infeasible": many(100, |number| json!(number.to_string()))});
+        let term =
+            |number: usize| if key.is_empty() { json!({}) } else { json!({"topologyKey": format!("{key}{number}")}) };
+        let record =
+            json!({"required": many(count, term), "infeasible": many(100, |number| json!(number.to_string()))});
         let terms = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": many(10_000, term)}});
         let mut object = with("/spec/template/spec/affinity", terms);
         object["metadata"]["annotations"] = json!({"quorate.dev/injected": record.to_string()});
@@ -117,7 +140,12 @@ async fn records_without_end_are_judged() {
 #[tokio::test]
 async fn brackets_without_end_are_not_decoded() {
     let mut served = Served::start("json").await;
-    for place in ["/spec/template/spec/containers", "/spec/template/spec/tolerations", "/metadata/ownerReferences", "/fromTheFuture"] {
+    for place in [
+        "/spec/template/spec/containers",
+        "/spec/template/spec/tolerations",
+        "/metadata/ownerReferences",
+        "/fromTheFuture",
+    ] {
         for item in ["{}", r#"{"":0}"#, r#"{"a":{}}"#, "[]", "0", r#""""#] {
             let list = format!("[{}{item}]", format!("{item},").repeat((6 << 20) / (item.len() + 1)));
             let body = review_with(&request(&with(place, json!("HERE")), None), &list);

@@ -35,10 +35,12 @@ fn what_the_api_server_takes_it_takes_with_quorate_too() {
     let cluster = shared();
     let quorate = Quorate::builder(cluster).policy(POLICY).start().unwrap();
     let namespace = quorate.namespace("much", &[]).unwrap();
-    let annotation = |key: &str, bytes: usize| with("/metadata/annotations", json!({key: "x".repeat(bytes - key.len())}));
+    let annotation =
+        |key: &str, bytes: usize| with("/metadata/annotations", json!({key: "x".repeat(bytes - key.len())}));
     let expressions = many(10_000, |number| json!({"key": format!("k{number}"), "operator": "DoesNotExist"}));
     let selector = json!({"matchLabels": {"app": "db"}, "matchExpressions": expressions});
-    let containers = many(1000, |number| json!({"name": format!("c{number}"), "image": "i", "ports": [{"containerPort": 1}]}));
+    let containers =
+        many(1000, |number| json!({"name": format!("c{number}"), "image": "i", "ports": [{"containerPort": 1}]}));
     for (name, mut object) in [
         ("annotations", annotation("example.com/long", 256 << 10)),
         ("nearly", annotation("example.com/long", (256 << 10) - 100)),
@@ -52,7 +54,8 @@ fn what_the_api_server_takes_it_takes_with_quorate_too() {
             let rules = "replicas,".repeat(22_000);
             object["metadata"]["annotations"] = json!({"quorate.dev/exempt": rules});
         }
-        let output = cluster.kubectl(&["create", "-f", "-"]).namespace(&namespace).stdin(&object.to_string()).run().unwrap();
+        let output =
+            cluster.kubectl(&["create", "-f", "-"]).namespace(&namespace).stdin(&object.to_string()).run().unwrap();
         assert!(output.success(), "{name}: {output:?}");
         assert!(format!("{output:?}").len() < 20_000, "{name}: {output:?}");
     }

@@ -13,9 +13,18 @@ const FORGED: &str = "db\n2026-11-23T00:00:00.000000Z  INFO forged\r\u{1b}[31m\u
 fn requests() -> Vec<Value> {
     let mut all = Vec::new();
     let places = [
-        "/name", "/namespace", "/operation", "/userInfo/username", "/kind/kind", "/resource/resource", "/object/metadata/name",
-        "/object/metadata/namespace", "/object/spec/serviceName", "/object/spec/template/spec/containers/0/name",
-        "/object/spec/replicas", "/object/spec/template/metadata/labels/app",
+        "/name",
+        "/namespace",
+        "/operation",
+        "/userInfo/username",
+        "/kind/kind",
+        "/resource/resource",
+        "/object/metadata/name",
+        "/object/metadata/namespace",
+        "/object/spec/serviceName",
+        "/object/spec/template/spec/containers/0/name",
+        "/object/spec/replicas",
+        "/object/spec/template/metadata/labels/app",
     ];
     for place in places {
         let mut request = request(&statefulset(), None);
@@ -72,9 +81,13 @@ fn what_check_and_explain_print_is_plain() {
     requests.retain(|request| request["object"]["spec"]["replicas"].is_number());
     for (number, request) in requests.iter().enumerate() {
         write(path.join("manifest.json"), request["object"].to_string()).unwrap();
-        for words in [&["check", "--policies", "policy.yaml", "manifest.json"][..], &["policy", "explain", "--policies", "policy.yaml", "-f", "manifest.json"]] {
+        for words in [
+            &["check", "--policies", "policy.yaml", "manifest.json"][..],
+            &["policy", "explain", "--policies", "policy.yaml", "-f", "manifest.json"],
+        ] {
             let output = quorate(path).args(words).output().unwrap();
-            let text = format!("{}{}", String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+            let text =
+                format!("{}{}", String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
             assert!(output.status.code().is_some_and(|code| code < 3), "{number}: {text}");
             let shown = |each: char| each == '\n' || !(each.is_control() || "\u{2028}\u{202e}".contains(each));
             assert!(text.chars().all(shown), "{number} {words:?}: {text:?}");
