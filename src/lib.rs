@@ -6,6 +6,7 @@
 //!
 //! | Module | What it is for | May name |
 //! |---|---|---|
+//! | [`plain`] | what somebody else wrote, fit to be shown | nothing else here |
 //! | [`facts`] | what rules need to know of a StatefulSet, a Service, a Namespace | nothing else here |
 //! | [`budget`] | which pods a budget is about, and which one each StatefulSet shall have | `facts` |
 //! | [`rules`] | one validation rule per file: facts and settings in, findings out | `facts`, `budget` |
@@ -21,7 +22,7 @@
 //! | [`telemetry`] | logs and metrics | |
 //! | [`cli`] | one file per command | everything |
 //!
-//! The first six are the core: no I/O, no clock, not async, no client. A test fails when one of them names such a thing.
+//! The first seven are the core: no I/O, no clock, not async, no client. A test fails when one of them names such a thing.
 //!
 //! # The way of a request
 //!
@@ -41,6 +42,7 @@ pub mod controller;
 pub mod facts;
 pub mod files;
 pub mod mutate;
+pub mod plain;
 pub mod policy;
 pub mod review;
 pub mod rules;

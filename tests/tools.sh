@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # Makes sure that what `make test` needs is there, and prints the directory of what it installed itself.
 #
-# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler, git. shellcheck, yamllint and buildah are installed
-# with apt-get where that is possible; cargo-deny is built once into a cache outside target/; prometheus and promtool are unpacked
-# there from Debian's package, which when installed would start a server.
+# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C and C++ compiler, git. shellcheck, yamllint and buildah are
+# installed with apt-get where that is possible; cargo-deny and cargo-fuzz are built once into a cache outside target/; prometheus and
+# promtool are unpacked there from Debian's package, which when installed would start a server.
 #
-# Progress goes to stderr, the directory to stdout.
+# Progress goes to stderr, the directories to stdout, as they belong into PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo_deny=0.20.2
-tools=${XDG_CACHE_HOME:-$HOME/.cache}/quorate/tools/cargo-deny-$cargo_deny
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/quorate/tools
 
 say() {
     echo "tools: $*" >&2
@@ -23,6 +22,7 @@ need() {
 
 need cargo "Rust: https://rustup.rs, the version in rust-toolchain.toml"
 need cc "a C compiler, which ring is built with"
+need c++ "a C++ compiler, which libFuzzer is built with"
 need git "git, which lists the files to check"
 wanted=$(sed -n 's/^go //p' tests/controlplane/go.mod)
 # An older Go of at least 1.21 fetches the wanted one by itself, unless it was told not to.
@@ -56,15 +56,27 @@ if [ ${#packages[@]} -gt 0 ]; then
     fi
 fi
 
-if [ ! -x "$tools/bin/cargo-deny" ]; then
-    say "building cargo-deny $cargo_deny (3 minutes on 2 cores, the first time only)"
-    CARGO_TARGET_DIR="$tools/target" cargo install --quiet --locked --root "$tools" --no-track "cargo-deny@$cargo_deny" >&2
-    rm -rf "$tools/target"
-fi
+# Builds a program of cargo once, of exactly this version.
+install() {
+    local program=$1 version=$2 takes=$3
+    local root=$tools/$program-$version
+    if [ ! -x "$root/bin/$program" ]; then
+        say "building $program $version ($takes on 2 cores, the first time only)"
+        CARGO_TARGET_DIR="$root/target" cargo install --quiet --locked --root "$root" --no-track "$program@$version" >&2
+        rm -rf "$root/target"
+    fi
+    directories+=("$root/bin")
+}
 
-if [ ! -x "$tools/bin/promtool" ]; then
+directories=()
+install cargo-deny 0.20.2 '3 minutes'
+install cargo-fuzz 0.13.2 'half a minute'
+
+prometheus=$tools/prometheus
+mkdir -p "$prometheus"
+if [ ! -x "$prometheus/promtool" ]; then
     if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
-        ln -sf "$(command -v prometheus)" "$(command -v promtool)" "$tools/bin/"
+        ln -sf "$(command -v prometheus)" "$(command -v promtool)" "$prometheus/"
     else
         say "unpacking Debian's prometheus"
         unpacked=$(mktemp -d)
@@ -73,8 +85,11 @@ if [ ! -x "$tools/bin/promtool" ]; then
             say "please install prometheus and promtool: https://prometheus.io/download"
             exit 1
         fi
-        mv "$unpacked"/usr/bin/prometheus "$unpacked"/usr/bin/promtool "$tools/bin/"
+        mv "$unpacked"/usr/bin/prometheus "$unpacked"/usr/bin/promtool "$prometheus/"
     fi
 fi
 
-echo "$tools/bin"
+directories+=("$prometheus")
+
+IFS=:
+echo "${directories[*]}"

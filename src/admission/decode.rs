@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::member::member;
 use crate::facts::Requester;
 use crate::mutate::{Injected, is_same_template};
 
@@ -101,7 +101,8 @@ impl UserInfo {
 
     /// A user of a shape that was not expected is nobody in particular, who may exempt nothing.
     fn leniently<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
+        let written: &RawValue = Deserialize::deserialize(deserializer)?;
+        Ok(serde_json::from_str(written.get()).unwrap_or_default())
     }
 }
 
@@ -148,8 +149,9 @@ impl<'a> Incoming<'a> {
 
 /// The uid of a review whose other parts have shapes that were not expected.
 fn uid_at_least(body: &[u8]) -> Option<String> {
-    let review: Value = serde_json::from_slice(body).ok()?;
-    review.pointer("/request/uid")?.as_str().filter(|uid| !uid.is_empty()).map(str::to_owned)
+    let request = member(body, "request")?;
+    let uid: String = serde_json::from_str(member(request.get().as_bytes(), "uid")?.get()).ok()?;
+    (!uid.is_empty()).then_some(uid)
 }
 
 fn null_as_false<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

@@ -10,6 +10,7 @@ use super::subject::Subject;
 use crate::cluster::Source;
 use crate::facts::{Change, Evidence, Situation, StatefulSet};
 use crate::mutate::{self, Injection};
+use crate::plain::plain;
 use crate::policy::{OnInternalError, PolicySet};
 use crate::review::{Decision, evaluate, injection};
 use crate::telemetry::Metrics;
@@ -112,7 +113,7 @@ impl Judge<'_> {
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());
-                tracing::error!(%failure, "nothing is injected");
+                tracing::error!(failure = %plain(&failure.to_string()), "nothing is injected");
                 Ok(Answer::left_alone(&policies, Vec::new()))
             }
         }
@@ -129,7 +130,7 @@ impl Judge<'_> {
     /// The answer where Quorate itself failed, counted and logged.
     pub(super) fn fail(&self, on_internal_error: OnInternalError, failure: &Failure) -> Answer {
         self.metrics.internal_error(failure.kind());
-        tracing::error!(%failure, "not decided");
+        tracing::error!(failure = %plain(&failure.to_string()), "not decided");
         Answer::failed(on_internal_error, failure)
     }
 }

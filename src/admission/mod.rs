@@ -7,8 +7,10 @@ mod census;
 mod decode;
 mod failure;
 mod judge;
+mod member;
 mod response;
 mod subject;
+mod weight;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use self::failure::Failure;
 use self::judge::Judge;
 use self::response::Answer;
 use crate::cluster::Source;
+use crate::plain::plain;
 use crate::policy::PolicySet;
 use crate::telemetry::Metrics;
 
@@ -50,7 +53,7 @@ impl Webhook {
 
 /// A body that is no AdmissionReview with a uid, so that nothing can be answered but HTTP 400.
 #[derive(Debug, thiserror::Error)]
-#[error("not an AdmissionReview of admission.k8s.io/v1 with a request.uid: {0}")]
+#[error("not an AdmissionReview of admission.k8s.io/v1 with a request.uid: {}", plain(.0))]
 pub struct BadRequest(String);
 
 /// Answers admission reviews.
@@ -75,12 +78,27 @@ impl Admission {
     ///
     /// The body is not an AdmissionReview, or has no uid.
     pub async fn answer(&self, webhook: Webhook, body: Bytes, time: Duration) -> Result<Vec<u8>, BadRequest> {
+        self.answer_at(webhook, body, time, Timestamp::now()).await
+    }
+
+    /// The same, as if it were `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::answer`].
+    pub async fn answer_at(
+        &self,
+        webhook: Webhook,
+        body: Bytes,
+        time: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, BadRequest> {
         let started = Instant::now();
         let policies = self.policies.load_full();
         let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
         let (incoming, answer) = match Incoming::decode(&body) {
             Ok(incoming) => {
-                let answer = judge.answer(webhook, &incoming, Timestamp::now()).instrument(span(webhook, &incoming));
+                let answer = judge.answer(webhook, &incoming, now).instrument(span(webhook, &incoming));
                 let answer = tokio::time::timeout(time, AssertUnwindSafe(answer).catch_unwind()).await;
                 let answer = answer.unwrap_or(Ok(Err(Failure::Deadline))).unwrap_or(Err(Failure::Panic));
                 (incoming, answer)
@@ -104,11 +122,11 @@ impl Admission {
         tracing::info!(
             webhook,
             operation = incoming.operation.name(),
-            kind = &*incoming.kind.kind,
-            namespace = &*incoming.namespace,
-            name = &*incoming.name,
-            uid = &*incoming.uid,
-            user = incoming.user_info.requester().username,
+            kind = %plain(&incoming.kind.kind),
+            namespace = %plain(&incoming.namespace),
+            name = %plain(&incoming.name),
+            uid = %plain(&incoming.uid),
+            user = %plain(incoming.user_info.requester().username),
             dry_run = incoming.dry_run,
             verdict = answer.verdict(),
             policies = answer.annotation("policies"),

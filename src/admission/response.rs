@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::decode::Incoming;
 use super::failure::Failure;
+use crate::plain::{first_of, plain};
 use crate::policy::{OnInternalError, Policy};
-use crate::review::{Decision, Verdict, Violation};
+use crate::review::{Decision, MOST_TOLD, Verdict, Violation};
 use crate::rules::Action;
 
 /// What is answered, before it is encoded.
@@ -64,25 +65,23 @@ impl Answer {
         let mut annotations =
             BTreeMap::from([("policies", names(&decision.policies)), ("verdict", verdict.to_owned())]);
         if !decision.violations.is_empty() {
-            let violations: Vec<String> = decision
-                .violations
-                .iter()
-                .map(|violation| format!("{}={}", violation.rule.name(), violation.action))
-                .collect();
-            annotations.insert("violations", violations.join(","));
+            let violations = decision.violations.iter();
+            let violations = violations.map(|violation| format!("{}={}", violation.rule.name(), violation.action));
+            annotations.insert("violations", listed(violations));
         }
         let denial = (decision.verdict() == Verdict::Deny).then(|| Denial {
             code: 403,
             reason: "Forbidden",
             message: decision.denial(),
-            causes: decision.with_action(Action::Deny).map(Cause::from).collect(),
+            causes: decision.with_action(Action::Deny).take(MOST_TOLD).map(Cause::from).collect(),
         });
         Self { verdict, denial, patch: None, warnings: decision.warnings(), annotations }
     }
 
     /// What `onInternalError` says about a failure of our own.
     pub(super) fn failed(on_internal_error: OnInternalError, failure: &Failure) -> Self {
-        let message = format!("Quorate could not judge this: {failure}");
+        // A decoder's words may hold what was written.
+        let message = format!("Quorate could not judge this: {}", plain(&failure.to_string()));
         let annotations = BTreeMap::from([("verdict", "error".to_owned())]);
         let (denial, warnings) = match on_internal_error {
             OnInternalError::Allow => (None, vec![format!("{message}; admitted, as onInternalError: Allow says")]),
@@ -137,9 +136,9 @@ impl Denial {
             reason: self.reason,
             message: &self.message,
             details: Details {
-                name: &incoming.name,
-                group: &incoming.resource.group,
-                kind: &incoming.resource.resource,
+                name: plain(&incoming.name).to_string(),
+                group: plain(&incoming.resource.group).to_string(),
+                kind: plain(&incoming.resource.resource).to_string(),
                 causes: &self.causes,
             },
         }
@@ -148,16 +147,17 @@ impl Denial {
 
 impl From<&Violation> for Cause {
     fn from(violation: &Violation) -> Self {
-        Self {
-            reason: "FieldValueNotSupported",
-            message: violation.explanation(),
-            field: violation.finding.field.clone(),
-        }
+        Self { reason: "FieldValueNotSupported", message: violation.explanation(), field: violation.field() }
     }
 }
 
 fn names(policies: &[Arc<Policy>]) -> String {
-    policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(",")
+    listed(policies.iter().map(|policy| policy.name.clone()))
+}
+
+/// What an audit annotation lists: the first ones, and how many more there are.
+fn listed(items: impl Iterator<Item = String>) -> String {
+    first_of(items.collect(), MOST_TOLD).join(",")
 }
 
 #[derive(Serialize)]
@@ -196,9 +196,9 @@ struct Status<'a> {
 
 #[derive(Serialize)]
 struct Details<'a> {
-    name: &'a str,
-    group: &'a str,
-    kind: &'a str,
+    name: String,
+    group: String,
+    kind: String,
     causes: &'a [Cause],
 }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::decode::{Incoming, Operation, Written};
 use super::failure::Failure;
+use super::weight;
 use crate::budget::{Coverage, coverage};
 use crate::cluster::Source;
 use crate::facts::{Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Way};
@@ -197,9 +198,16 @@ fn undecodable(error: serde_json::Error) -> Failure {
 }
 
 fn object<'a>(incoming: &Incoming<'a>) -> Result<&'a RawValue, Failure> {
-    incoming.object.ok_or_else(|| Failure::Undecodable("there is no object".to_owned()))
+    weighed(incoming.object.ok_or_else(|| Failure::Undecodable("there is no object".to_owned()))?)
 }
 
 fn old<'a>(incoming: &Incoming<'a>) -> Result<&'a RawValue, Failure> {
-    incoming.old_object.ok_or_else(|| Failure::Undecodable("there is no oldObject".to_owned()))
+    weighed(incoming.old_object.ok_or_else(|| Failure::Undecodable("there is no oldObject".to_owned()))?)
+}
+
+fn weighed(written: &RawValue) -> Result<&RawValue, Failure> {
+    match weight::objection(written.get()) {
+        Some(why) => Err(Failure::Undecodable(why)),
+        None => Ok(written),
+    }
 }

@@ -14,6 +14,7 @@ use crate::facts::{Change, Labels, Namespace, StatefulSet, Way};
 use crate::files::manifests::{self, Manifest};
 use crate::files::policies;
 use crate::mutate::{self, Injection};
+use crate::plain::plain;
 use crate::policy::PolicySet;
 use crate::review::{Decision, Verdict, evaluate, injection};
 use crate::rules::Action;
@@ -131,7 +132,8 @@ impl Cluster {
         };
         let change = Change { object: mutated.as_ref().unwrap_or(&object), ..change };
         let decision = evaluate(&change, &surroundings, policies, now);
-        writeln!(stdout(), "{}: StatefulSet {}/{}", place(), object.metadata.namespace, object.metadata.name)?;
+        let (namespace, name) = (plain(&object.metadata.namespace), plain(&object.metadata.name));
+        writeln!(stdout(), "{}: StatefulSet {namespace}/{name}", place())?;
         for warning in &plan.warnings {
             writeln!(stdout(), "  warning    {warning}")?;
         }
@@ -155,7 +157,7 @@ impl Cluster {
         Some(format!(
             "{} may apply too: no manifest has the Namespace {}, whose labels decide; add it, or give --namespace-labels",
             names.join(", "),
-            unknown.join(", "),
+            plain(&unknown.join(", ")),
         ))
     }
 }

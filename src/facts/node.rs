@@ -126,6 +126,19 @@ impl NodeFit {
     }
 }
 
+impl NodeFit {
+    /// How much there is to compare with each Node.
+    #[must_use]
+    pub fn effort(&self) -> usize {
+        let requirements = |term: &NodeSelectorTerm| {
+            let all = term.match_expressions.iter().chain(&term.match_fields);
+            1 + all.map(|requirement| 1 + requirement.values.len()).sum::<usize>()
+        };
+        let terms = self.node_affinity.iter().flatten().map(requirements).sum::<usize>();
+        1 + self.node_selector.len() + self.tolerations.len() + terms
+    }
+}
+
 impl Taint {
     /// Whether the taint tells of a condition that comes and goes: a cordon, a Node that isn't ready, short of memory, or
     /// still being set up. A StatefulSet outlives those.

@@ -7,7 +7,7 @@ use super::lenient::{labels, null_as_default};
 
 /// A `LabelSelector`: every requirement must hold. An empty one selects everything; an absent one, which is not a value of
 /// this type, selects nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels that must be there with these values.
@@ -19,7 +19,7 @@ pub struct LabelSelector {
 }
 
 /// One of a selector's `matchExpressions`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Requirement {
     /// The label's key.
     #[serde(default, deserialize_with = "null_as_default")]
@@ -33,7 +33,7 @@ pub struct Requirement {
 }
 
 /// The operators of a label selector.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operator {
     /// The label is there with one of the values.
     In,

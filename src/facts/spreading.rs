@@ -17,7 +17,7 @@ pub struct PodAntiAffinity {
 }
 
 /// A `PodAffinityTerm`: pods that `label_selector` selects, apart from each other on `topology_key`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodAffinityTerm {
     /// Which pods; absent selects none.
@@ -41,7 +41,7 @@ pub struct PodAffinityTerm {
 }
 
 /// A `WeightedPodAffinityTerm`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightedPodAffinityTerm {
     /// 1 to 100: how much the scheduler prefers it.
@@ -53,7 +53,7 @@ pub struct WeightedPodAffinityTerm {
 }
 
 /// A `TopologySpreadConstraint`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopologySpreadConstraint {
     /// Which pods are counted; absent selects none.

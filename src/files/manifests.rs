@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 use super::policies;
 use crate::cluster::Objects;
 use crate::facts::Metadata;
+use crate::plain::plain;
 use crate::policy::{LoadError, syntax_error};
 
 /// One object of a manifest.
@@ -80,7 +81,7 @@ pub enum ManifestError {
     #[error("{}{}", .0, .0.excerpt.as_ref().map(|lines| format!("\n{lines}")).unwrap_or_default())]
     Syntax(LoadError),
     /// A field has a value that no object of its kind can have.
-    #[error("{file}:{line}: {kind}: {field}: {what}")]
+    #[error("{file}:{line}: {}: {}: {}", plain(.kind), plain(.field), plain(.what))]
     WrongField {
         /// The file's path.
         file: String,

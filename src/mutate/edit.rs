@@ -1,5 +1,8 @@
 //! What becomes of the lists of a pod template: which elements stay, which go, and where new ones come.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
 use crate::facts::{PodAffinityTerm, PodTemplate, TopologySpreadConstraint, WeightedPodAffinityTerm};
 
 use super::Injected;
@@ -62,15 +65,42 @@ impl Edits {
 }
 
 /// Which elements of a list are ours. Of equal ones it is the last, as ours are appended.
-pub(super) fn ours_in<T: PartialEq>(list: &[T], ours: &[T]) -> Vec<bool> {
+pub(super) fn ours_in<T: Eq + Hash>(list: &[T], ours: &[T]) -> Vec<bool> {
     let mut marks = vec![false; list.len()];
-    for item in ours {
-        let place = (0..list.len()).rev().find(|&index| !marks[index] && list[index] == *item);
-        if let Some(index) = place {
-            marks[index] = true;
-        }
+    if ours.is_empty() {
+        return marks;
+    }
+    let mut counts = counted(ours);
+    for (mark, item) in marks.iter_mut().zip(list).rev() {
+        *mark = take(&mut counts, item);
     }
     marks
+}
+
+/// The elements of a list that are ours.
+pub(super) fn present_in<'a, T: Eq + Hash>(list: &'a [T], ours: &[T]) -> HashSet<&'a T> {
+    list.iter().zip(ours_in(list, ours)).filter_map(|(item, is_ours)| is_ours.then_some(item)).collect()
+}
+
+/// How often each element is there. Lists and records are written by users: whatever is done with them must not take the
+/// product of their lengths.
+fn counted<T: Eq + Hash>(items: &[T]) -> HashMap<&T, usize> {
+    let mut counts = HashMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
+    }
+    counts
+}
+
+/// Takes one of an element away, if there is one left.
+fn take<T: Eq + Hash>(counts: &mut HashMap<&T, usize>, item: &T) -> bool {
+    match counts.get_mut(item) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The template without what is ours: the user's own.
@@ -81,12 +111,12 @@ pub(super) fn without(template: &mut PodTemplate, ours: &Injected) {
 }
 
 /// The list without what is ours.
-pub(super) fn drop_ours<T: PartialEq>(list: &mut Vec<T>, ours: &[T]) {
+pub(super) fn drop_ours<T: Eq + Hash>(list: &mut Vec<T>, ours: &[T]) {
     let mut marks = ours_in(list, ours).into_iter();
     list.retain(|_| marks.next() != Some(true));
 }
 
-fn replace<T: PartialEq + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<Item<T>> {
+fn replace<T: Eq + Hash + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<Item<T>> {
     let marks = ours_in(list, ours);
     let stays = |(item, is_ours): (&T, &bool)| !is_ours || wanted.contains(item);
     let mut items: Vec<Item<T>> = list
@@ -96,25 +126,27 @@ fn replace<T: PartialEq + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<It
         .filter(|(_, element)| stays(*element))
         .map(|(index, _)| Item::Kept(index))
         .collect();
-    let is_there = |item: &&T| list.iter().zip(&marks).any(|(other, is_ours)| *is_ours && other == *item);
-    items.extend(wanted.iter().filter(|item| !is_there(item)).cloned().map(Item::New));
+    let there = present_in(list, ours);
+    items.extend(wanted.iter().filter(|item| !there.contains(item)).cloned().map(Item::New));
     items
 }
 
-fn restore<T: PartialEq + Clone>(list: &[T], before: &[T], ours: &[T]) -> Vec<Item<T>> {
-    let marks = ours_in(list, ours);
-    let is_there = |item: &&T| list.iter().zip(&marks).any(|(other, is_ours)| *is_ours && other == *item);
-    let mut gone: Vec<T> = ours.iter().filter(|item| !is_there(item)).cloned().collect();
+fn restore<T: Eq + Hash + Clone>(list: &[T], before: &[T], ours: &[T]) -> Vec<Item<T>> {
+    let there = present_in(list, ours);
+    let gone: Vec<&T> = ours.iter().filter(|item| !there.contains(item)).collect();
+    let mut left = HashMap::new();
+    gone.iter().for_each(|item| *left.entry(*item).or_default() += 1);
     let mut kept = (0..list.len()).map(Item::Kept);
     let mut items = Vec::new();
     for (item, is_ours) in before.iter().zip(ours_in(before, ours)) {
-        match gone.iter().position(|other| is_ours && other == item) {
-            Some(place) => items.push(Item::New(gone.remove(place))),
-            None => items.extend(kept.next()),
+        if is_ours && take(&mut left, item) {
+            items.push(Item::New(item.clone()));
+        } else {
+            items.extend(kept.next());
         }
     }
     items.extend(kept);
-    items.extend(gone.into_iter().map(Item::New));
+    items.extend(gone.into_iter().filter(|item| take(&mut left, item)).cloned().map(Item::New));
     items
 }
 

@@ -13,9 +13,16 @@ pub(super) struct TooFew {
     pub(super) values: usize,
 }
 
+/// How many comparisons are made to find out. A template that asks for more, on a cluster so large, is taken for one that
+/// fits somewhere: a request must not wait for it.
+const MOST_EFFORT: usize = 10_000_000;
+
 /// Whether the Nodes that fit have fewer than `enough` values of the topology key. `None` where they have enough, and where no
 /// Node fits: a pool that is scaled to zero says nothing of how many it can have.
 pub(super) fn too_few(nodes: &Nodes, fit: &NodeFit, topology_key: &str, enough: usize) -> Option<TooFew> {
+    if fit.effort().saturating_mul(nodes.len()) > MOST_EFFORT {
+        return None;
+    }
     let mut values = BTreeSet::new();
     let mut fitting = 0;
     for node in nodes.values().filter(|node| fit.fits(node)) {

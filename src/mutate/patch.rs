@@ -24,6 +24,9 @@ pub enum PatchError {
     /// An operation does not apply to the object.
     #[error("the patch does not apply")]
     Apply(#[source] json_patch::PatchError),
+    /// With the record, the annotations would be longer than the API server lets them be.
+    #[error("the annotations would have {0} bytes, of {MOST_ANNOTATED} that they may have")]
+    Annotations(usize),
     /// The patched object is no StatefulSet any more.
     #[error("the patched object is not a StatefulSet")]
     Verify(#[source] serde_json::Error),
@@ -35,6 +38,9 @@ const CONSTRAINTS: &str = "topologySpreadConstraints";
 const POD: [&str; 3] = ["spec", "template", "spec"];
 const ANTI_AFFINITY: [&str; 5] = ["spec", "template", "spec", "affinity", "podAntiAffinity"];
 const ANNOTATIONS: [&str; 2] = ["metadata", "annotations"];
+/// How many bytes the keys and values of an object's annotations may have together
+/// (`TotalAnnotationSizeLimitB` in `apimachinery/pkg/api/validation`).
+const MOST_ANNOTATED: usize = 256 << 10;
 
 /// The patch that changes the object's lists as `edits` says and records what is ours, and the object as it will be.
 ///
@@ -53,6 +59,7 @@ pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<(Patch, V
     } else {
         let text = serde_json::to_string(record).map_err(PatchError::Encode)?;
         draft.set(&ANNOTATIONS, RECORD, Value::String(text))?;
+        draft.limit_annotations()?;
     }
     StatefulSet::deserialize(&draft.object).map_err(PatchError::Verify)?;
     Ok((Patch(draft.operations), draft.object))
@@ -180,6 +187,13 @@ impl Draft {
             whole.pop();
         }
         self.apply(remove(&path(&whole, &[])))
+    }
+
+    /// Injecting must not make of a good object one that the API server rejects.
+    fn limit_annotations(&self) -> Result<(), PatchError> {
+        let annotations = self.at(&ANNOTATIONS).and_then(Value::as_object).into_iter().flatten();
+        let bytes = annotations.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+        if bytes > MOST_ANNOTATED { Err(PatchError::Annotations(bytes)) } else { Ok(()) }
     }
 
     fn at(&self, path: &[&str]) -> Option<&Value> {

@@ -1,14 +1,20 @@
 //! What Quorate injected, as the StatefulSet's own annotation tells.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use serde::{Deserialize, Serialize};
 
-use super::edit::ours_in;
+use super::edit::present_in;
 use crate::facts::{
     LabelSelector, Metadata, PodAffinityTerm, PodTemplate, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 
 /// The annotation of a StatefulSet that records what was injected into its pod template.
 pub const RECORD: &str = "quorate.dev/injected";
+
+/// The most terms of a kind that a record may list. Policies ask for a few; more was written by somebody else, to keep us busy.
+const MOST: usize = 1000;
 
 /// What Quorate adds to a pod template.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +36,18 @@ pub struct Injected {
 }
 
 impl Injected {
-    /// What the annotation of an object says. An unreadable one, which somebody else must have written, says nothing.
+    /// What the annotation of an object says. An unreadable or endless one, which somebody else must have written, says nothing.
     #[must_use]
     pub fn recorded(metadata: &Metadata) -> Self {
-        metadata.annotations.get(RECORD).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let record = metadata.annotations.get(RECORD).and_then(|text| serde_json::from_str(text).ok());
+        record.filter(Self::is_modest).unwrap_or_default()
+    }
+
+    fn is_modest(&self) -> bool {
+        let Self { required, preferred, topology_spread_constraints, infeasible } = self;
+        [required.len(), preferred.len(), topology_spread_constraints.len(), infeasible.len()]
+            .iter()
+            .all(|count| *count <= MOST)
     }
 
     /// Whether there is nothing.
@@ -115,9 +129,9 @@ impl Injected {
     }
 }
 
-fn present<T: PartialEq + Clone>(ours: &[T], list: &[T]) -> Vec<T> {
-    let marks = ours_in(list, ours);
-    ours.iter().filter(|item| list.iter().zip(&marks).any(|(other, mark)| *mark && other == *item)).cloned().collect()
+fn present<T: Eq + Hash + Clone>(ours: &[T], list: &[T]) -> Vec<T> {
+    let there = present_in(list, ours);
+    ours.iter().filter(|item| there.contains(item)).cloned().collect()
 }
 
 fn add<T: PartialEq>(list: &mut Vec<T>, others: Vec<T>) {
@@ -128,6 +142,7 @@ fn add<T: PartialEq>(list: &mut Vec<T>, others: Vec<T>) {
     }
 }
 
-fn lost<T: PartialEq + Clone>(was: &[T], is: &[T], looks_ours: impl Fn(&T) -> bool) -> Vec<T> {
+fn lost<T: Eq + Hash + Clone>(was: &[T], is: &[T], looks_ours: impl Fn(&T) -> bool) -> Vec<T> {
+    let is: HashSet<&T> = is.iter().collect();
     was.iter().filter(|item| looks_ours(item) && !is.contains(item)).cloned().collect()
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::budget::{Candidate, Kept, Wanted, desired};
 use crate::facts::{Change, StatefulSet, Surroundings, Way};
+use crate::plain::plain;
 use crate::policy::{self, Policy};
 
 /// The budget that will follow, where the request brings about one, or another than there is. What other StatefulSets of the
@@ -19,8 +20,10 @@ pub(super) fn budget(change: &Change<'_>, around: &Surroundings, policies: &[Arc
     }
     let Kept { name, terms, .. } = follows;
     Some(format!(
-        "PodDisruptionBudget {name} (maxUnavailable {}) will follow (policy {})",
-        terms.max_unavailable, terms.policy
+        "PodDisruptionBudget {} (maxUnavailable {}) will follow (policy {})",
+        plain(&name),
+        terms.max_unavailable,
+        terms.policy
     ))
 }
 

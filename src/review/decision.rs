@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Violation;
 use crate::facts::Evidence;
+use crate::plain::first_of;
 use crate::policy::{OnInternalError, Policy};
 use crate::rules::{Action, Rule};
 
@@ -20,6 +21,9 @@ fn rank(violation: &Violation) -> impl Ord {
 
 /// The warning about an injection that isn't there.
 const PENDING: &str = "spreading: pending injection; it comes with the next change of spec.template";
+
+/// The most violations that one message tells of. The API server cuts warnings much sooner (L5).
+pub const MOST_TOLD: usize = 50;
 
 /// The outcome of a review.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +110,10 @@ impl Decision {
         let reasons: Vec<String> = self.with_action(Action::Deny).map(ToString::to_string).collect();
         match reasons.as_slice() {
             [reason] => reason.clone(),
-            reasons => format!("{} violations:\n- {}", reasons.len(), reasons.join("\n- ")),
+            _ => {
+                let count = reasons.len();
+                format!("{count} violations:\n- {}", first_of(reasons, MOST_TOLD).join("\n- "))
+            }
         }
     }
 
@@ -121,7 +128,7 @@ impl Decision {
         if self.verdict() != Verdict::Deny {
             warnings.extend(self.notices.iter().cloned());
         }
-        warnings
+        first_of(warnings, MOST_TOLD)
     }
 
     /// What to answer where the decision can't be completed: the strictest word of the policies that matched.

@@ -1,5 +1,6 @@
 //! Exemptions: which rules a StatefulSet's annotations exempt it from, until when, and who may say so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
@@ -22,7 +23,7 @@ const DISABLED: &str = "disabled";
 pub struct Exemption {
     rules: Vec<Rule>,
     no_injection: bool,
-    unknown: Vec<String>,
+    unknown: BTreeSet<String>,
     reason: Option<String>,
     until: Option<Result<EndOfDay, String>>,
 }
@@ -44,8 +45,9 @@ impl Exemption {
         }
         for name in rules.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()) {
             match Rule::named(name) {
+                Some(rule) if exemption.rules.contains(&rule) => {}
                 Some(rule) => exemption.rules.push(rule),
-                None => exemption.unknown.push(name.to_owned()),
+                None => drop(exemption.unknown.insert(name.to_owned())),
             }
         }
         Some(exemption)
@@ -100,7 +102,7 @@ impl Exemption {
         longer
             || self.reason != other.reason
             || (self.no_injection && !other.no_injection)
-            || self.unknown.iter().any(|name| !other.unknown.contains(name))
+            || !self.unknown.is_subset(&other.unknown)
             || self.rules.iter().any(|rule| !other.rules.contains(rule))
     }
 }

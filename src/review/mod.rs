@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use decision::{Decision, Verdict};
+pub use decision::{Decision, MOST_TOLD, Verdict};
 pub use exemption::{Exemption, exempted};
 pub use injection::{injection, lacks_injection};
 pub use ownership::acting;

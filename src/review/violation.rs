@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::plain::plain;
 use crate::rules::{Action, Finding, Rule};
 
 /// One violation of one policy.
@@ -25,15 +26,22 @@ impl Violation {
     /// The sentence without its field: `1 is below the minimum 3; set spec.replicas to 3 or more`.
     #[must_use]
     pub fn explanation(&self) -> String {
-        format!("{} {}; {}", self.finding.observed, self.finding.required, self.finding.remedy)
+        let Finding { observed, required, remedy, .. } = &self.finding;
+        format!("{} {}; {}", plain(observed), plain(required), plain(remedy))
+    }
+
+    /// The path of the field that is wrong.
+    #[must_use]
+    pub fn field(&self) -> String {
+        plain(&self.finding.field).to_string()
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.about {
-            write!(formatter, "StatefulSet {name}: ")?;
+            write!(formatter, "StatefulSet {}: ", plain(name))?;
         }
-        write!(formatter, "{}: {} (policy {})", self.finding.field, self.explanation(), self.policy)
+        write!(formatter, "{}: {} (policy {})", self.field(), self.explanation(), self.policy)
     }
 }

@@ -15,6 +15,7 @@ use crate::cluster::Objects;
 use crate::facts::{Labels, Namespace, StatefulSet};
 use crate::files::manifests::{self, Manifest};
 use crate::files::policies;
+use crate::plain::plain;
 use crate::policy::{Effective, Policy, PolicySet, effective};
 use crate::review::exempted;
 use crate::rules::Rule;
@@ -123,7 +124,7 @@ impl Place {
 impl Explained {
     fn print(&self) -> std::io::Result<()> {
         let mut out = stdout().lock();
-        writeln!(out, "{}: StatefulSet {}/{}", self.place, self.namespace, self.name)?;
+        writeln!(out, "{}: StatefulSet {}/{}", self.place, plain(&self.namespace), plain(&self.name))?;
         match self.names().join(", ").as_str() {
             "" => writeln!(out, "  no policy matches")?,
             names => writeln!(out, "  policies: {names}")?,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::plain::plain;
+
 /// A place in a file; both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -30,7 +32,9 @@ impl LoadError {
     /// Something that is wrong with the file as a whole.
     #[must_use]
     pub fn new(file: &str, message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), place: None, field: None, message: message.into(), excerpt: None }
+        // A decoder's words may hold what was written, at any length.
+        let message = plain(&message.into()).to_string();
+        Self { file: file.to_owned(), place: None, field: None, message, excerpt: None }
     }
 
     pub(super) fn at(self, place: Place) -> Self {
@@ -38,7 +42,8 @@ impl LoadError {
     }
 
     pub(super) fn field(self, field: impl Into<String>) -> Self {
-        Self { field: Some(field.into()).filter(|field: &String| !field.is_empty()), ..self }
+        let field = plain(&field.into()).to_string();
+        Self { field: Some(field).filter(|field| !field.is_empty()), ..self }
     }
 
     pub(super) fn excerpt(self, excerpt: String) -> Self {

@@ -2,6 +2,7 @@
 
 use super::Place;
 use super::document::Document;
+use crate::plain::is_invisible;
 
 /// Lines longer than this are cut around the place.
 const WIDTH: usize = 100;
@@ -9,7 +10,9 @@ const WIDTH: usize = 100;
 /// The line of the file with a caret under the column; empty where the file has no such line.
 pub(super) fn show(document: &Document<'_>, place: Place) -> String {
     let Some(line) = document.line(place.line) else { return String::new() };
-    let characters: Vec<char> = line.chars().collect();
+    // One character for another, so that the caret stands right.
+    let shown = |each: char| if each != '\t' && is_invisible(each) { char::REPLACEMENT_CHARACTER } else { each };
+    let characters: Vec<char> = line.chars().map(shown).collect();
     let column = (place.column - 1).min(characters.len());
     let first = if characters.len() <= WIDTH { 0 } else { column.saturating_sub(WIDTH / 2) };
     let last = characters.len().min(first + WIDTH);

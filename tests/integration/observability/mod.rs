@@ -56,11 +56,13 @@ fn read(file: &str) -> String {
 
 /// `prometheus` or `promtool`, as `tests/tools.sh` provides them.
 fn tool(name: &str) -> PathBuf {
-    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
-    let directory = TOOLS.get_or_init(|| {
+    static TOOLS: OnceLock<String> = OnceLock::new();
+    let directories = TOOLS.get_or_init(|| {
         let output = Command::new(repository().join("tests/tools.sh")).output().expect("bash to run tests/tools.sh");
         assert!(output.status.success(), "tests/tools.sh: {}", String::from_utf8_lossy(&output.stderr));
-        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
+        String::from_utf8(output.stdout).unwrap()
     });
-    directory.join(name)
+    let found =
+        std::env::split_paths(directories.trim_end()).map(|directory| directory.join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is not in {directories}"))
 }
