@@ -230,10 +230,11 @@ mod tests {
         metrics.leads_budgets(true);
         metrics.budgets_managed(7);
         metrics.budgets_failing(1);
-        assert!(metrics.encode().contains("\nquorate_budget_controller_leader 1\n"));
+        let text = metrics.encode();
+        assert!(text.contains("\nquorate_budget_controller_leader{} 1\n"), "{text}");
         metrics.leads_budgets(false);
         let text = metrics.encode();
-        for line in ["budget_controller_leader 0", "budgets_managed 0", "budget_namespaces_failing 0"] {
+        for line in ["budget_controller_leader{} 0", "budgets_managed 0", "budget_namespaces_failing 0"] {
             assert!(text.contains(&format!("\nquorate_{line}\n")), "{line}: {text}");
         }
     }

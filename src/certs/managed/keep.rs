@@ -1,5 +1,6 @@
 //! Watches the Secrets and the webhook configurations, and does what [`plan`](super::plan) says.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -93,8 +94,8 @@ pub(super) struct Keeper {
     trusted: Option<(CertificateDer<'static>, Instant)>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
-    /// What was last said to be wrong, so that each is said once.
-    pub(super) said: Option<String>,
+    /// What was said to be wrong since all was well, so that each is said once.
+    pub(super) said: BTreeSet<String>,
 }
 
 impl Keeper {
@@ -113,7 +114,7 @@ impl Keeper {
             trusted: None,
             metrics,
             health,
-            said: None,
+            said: BTreeSet::new(),
         }
     }
 

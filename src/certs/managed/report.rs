@@ -62,10 +62,13 @@ impl Keeper {
         if let Some(Ok(authority)) = self.trust.held.there().map(|trust| &trust.authority) {
             self.metrics.authority_expires(authority.validity().ends);
         }
-        let wrong = of_secrets.or(of_configurations);
-        if let Some(wrong) = wrong.as_ref().filter(|wrong| self.said.as_ref() != Some(wrong)) {
-            warn!("{wrong}");
+        match of_secrets.or(of_configurations) {
+            None => self.said.clear(),
+            Some(wrong) if self.said.contains(&wrong) => {}
+            Some(wrong) => {
+                warn!("{wrong}");
+                self.said.insert(wrong);
+            }
         }
-        self.said = wrong;
     }
 }
