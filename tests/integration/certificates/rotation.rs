@@ -9,6 +9,7 @@ use anyhow::ensure;
 use super::balancer::balance;
 use super::clients::Clients;
 use super::*;
+use crate::reliability::record::{Row, number, record};
 
 /// L41, L42: lives so short that three CAs come to two thirds of theirs while clients work without a pause.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,18 +56,24 @@ async fn no_request_fails_while_the_ca_is_rotated_three_times_l41_l42() {
             .unwrap();
         }
     });
-    let took = started.elapsed();
     let seen = std::sync::Arc::clone(&clients.seen);
     let failed = clients.end().await;
     let [reconnecting, keeping, creating] =
         [&seen.reconnecting, &seen.keeping, &seen.creating].map(|counter| counter.load(Ordering::SeqCst));
-    println!(
-        "{ROTATIONS} rotations of the CA and {} serving certificates in {took:?}: {reconnecting} requests on connections of \
-         their own, {keeping} on kept connections, {creating} creates through the API server; {} failed",
-        leaves.len(),
-        failed.len()
-    );
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(reconnecting > 100 && keeping > 100 && creating > 100);
     assert!(bundles >= 2, "former CAs are kept");
+    record(
+        "certificates::rotation::no_request_fails_while_the_ca_is_rotated_three_times_l41_l42",
+        &Row {
+            tried: "the CA of three replicas is rotated under load, by lives so short that the clock does it",
+            amount: format!("{ROTATIONS} CAs, {} serving certificates", leaves.len()),
+            result: format!(
+                "{} requests on connections of their own, {} on kept ones, {} creates through the API server: 0 failed",
+                number(reconnecting),
+                number(keeping),
+                number(creating)
+            ),
+        },
+    );
 }
