@@ -13,7 +13,7 @@ DENY_WARNINGS := -D warnings
 .PHONY: help
 help: ## List the tasks
 	@echo "Needs Rust (rustup), Go 1.26 or newer, a C compiler and git; make test installs the rest by itself."
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: programs ## Show what Quorate does, with kubectl and a real control plane; leaves nothing behind
@@ -26,10 +26,16 @@ cluster: programs ## Leave a control plane running with Quorate in front of it, 
 	@cargo run --locked --quiet --example controlplane -- up
 
 .PHONY: test
-test: lint programs ## Everything that CI checks: lint, then all tests, then the docs
+test: lint programs binary ## Everything that CI checks: lint, then all tests, then the docs
 	cargo test --locked
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
 	@echo "make test: lint, tests and docs passed"
+
+.PHONY: load
+load: ## Measure what idle, slow and greedy clients cost the others; takes 10 minutes, wants a quiet machine
+	cargo build --locked --release --bin quorate
+	cargo build --locked --release --example load
+	@target=$${CARGO_TARGET_DIR:-target}; "$$target/release/examples/load" --quorate "$$target/release/quorate" $(LOAD)
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for ten minutes (SECONDS=60 TARGETS=requests for less)
@@ -48,16 +54,30 @@ fmt: ## Format the sources
 	cargo fmt
 
 .PHONY: manifests
-manifests: ## Write the policies that deploy/manifests installs, from policies/
-	@{ sed -n '/^data:/q;p' deploy/manifests/policies.yaml; echo data:; \
-	for name in baseline production; do \
-		echo "  $$name.yaml: |"; sed 's/^./    &/' "policies/$$name.yaml"; \
-	done; } >deploy/manifests/policies.yaml.new
-	@mv deploy/manifests/policies.yaml.new deploy/manifests/policies.yaml
+manifests: ## Write deploy/manifests, deploy/enforce and the chart's copies of policies, from the chart and policies/
+	QUORATE_WRITE_MANIFESTS=1 cargo test --locked --quiet --test integration chart::rendered:: >/dev/null
 
 .PHONY: docs
-docs: ## Write docs/rules.md, from the comments in src/rules/
-	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration rules_reference:: >/dev/null
+docs: ## Write the references in docs/, from the sources
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration _reference:: >/dev/null
+
+# Which tests record a row is in their sources; without one of them the table keeps the row it has.
+.PHONY: reliability
+reliability: programs ## Run the tests that docs/reliability.md names, and write it from what they found
+	cargo test --locked --test integration -- $$(grep -rhozP 'record\(\s*"\K[a-z][^"]+' tests/integration | tr '\0' ' ')
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration reliability::table::the_table
+
+.PHONY: image
+image: ## Build the image, with buildah, podman or docker
+	@deploy/image/build.sh
+
+SOAK_MINUTES := 30
+
+.PHONY: soak
+soak: programs ## Load and faults for SOAK_MINUTES (30), watched for leaks; writes its row of docs/reliability.md
+	cargo build --locked --release --bin quorate --example soak
+	cargo run --locked --release --quiet --example soak -- --minutes $(SOAK_MINUTES)
+	QUORATE_WRITE_DOCS=1 cargo test --locked --quiet --test integration reliability::table::the_table
 
 .PHONY: clean
 clean: ## Remove what was built here; the control plane's programs stay in the user's cache
@@ -67,6 +87,11 @@ clean: ## Remove what was built here; the control plane's programs stay in the u
 .PHONY: tools
 tools:
 	@tests/tools.sh >/dev/null
+
+# The release binary of the image, which tests look into; what they run otherwise is the debug one.
+.PHONY: binary
+binary:
+	@deploy/image/context.sh >/dev/null
 
 # The programs of the control plane: built once into the user's cache, found there ever after.
 .PHONY: programs

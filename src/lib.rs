@@ -18,7 +18,7 @@
 //! | [`controller`] | keeps budgets as policies want them, in one replica at a time | the core, `cluster`, `telemetry` |
 //! | [`files`] | policy files and manifests: read, watched, reloaded | `facts`, `policy` |
 //! | [`server`] | sockets, TLS, limits, the admin port, shutdown | `admission`, `certs`, `telemetry` |
-//! | [`certs`] | where certificates come from and how they are renewed | |
+//! | [`certs`] | where certificates come from and how they are renewed | `telemetry` |
 //! | [`telemetry`] | logs and metrics | |
 //! | [`cli`] | one file per command | everything |
 //!

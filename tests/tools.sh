@@ -2,8 +2,9 @@
 # Makes sure that what `make test` needs is there, and prints the directory of what it installed itself. With `fuzz`, what
 # `make fuzz` needs too.
 #
-# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler (for fuzzing a C++ compiler), git. shellcheck and yamllint are installed with
-# apt-get where that is possible; cargo-deny, and cargo-fuzz, are built once into a cache outside target/.
+# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler (for fuzzing a C++ compiler), git. shellcheck, yamllint
+# and buildah are installed with apt-get where that is possible; cargo-deny, and cargo-fuzz, are built once into a cache outside
+# target/; prometheus and promtool are unpacked there from Debian's package, which when installed would start a server.
 #
 # Progress goes to stderr, the directories to stdout, as they belong into PATH.
 set -euo pipefail
@@ -41,7 +42,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 packages=()
-for package in shellcheck yamllint; do
+for package in shellcheck yamllint buildah; do
     command -v "$package" >/dev/null || packages+=("$package")
 done
 if [ ${#packages[@]} -gt 0 ]; then
@@ -75,6 +76,25 @@ install cargo-deny 0.20.2 '3 minutes'
 if [ "${1:-}" = fuzz ]; then
     install cargo-fuzz 0.13.2 'half a minute'
 fi
+
+prometheus=$tools/prometheus
+mkdir -p "$prometheus"
+if [ ! -x "$prometheus/promtool" ]; then
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        ln -sf "$(command -v prometheus)" "$(command -v promtool)" "$prometheus/"
+    else
+        say "unpacking Debian's prometheus"
+        unpacked=$(mktemp -d)
+        trap 'rm -rf "$unpacked"' EXIT
+        if ! (cd "$unpacked" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .) >&2; then
+            say "please install prometheus and promtool: https://prometheus.io/download"
+            exit 1
+        fi
+        mv "$unpacked"/usr/bin/prometheus "$unpacked"/usr/bin/promtool "$prometheus/"
+    fi
+fi
+
+directories+=("$prometheus")
 
 IFS=:
 echo "${directories[*]}"

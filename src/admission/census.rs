@@ -1,5 +1,5 @@
 //! Which exemptions are active now, and which injections pending: counted over all StatefulSets that are known, whenever
-//! somebody asks for metrics.
+//! somebody asks for metrics. So is the age of what is known.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::review::{exempted, lacks_injection};
 use crate::rules::Rule;
 
 impl Admission {
-    /// Sets the gauges of active exemptions and pending injections to what holds at this time. Rests on the caches alone.
+    /// Sets the gauges of active exemptions, pending injections and silent caches to what holds at this time. Rests on the caches alone.
     pub fn take_census(&self, now: Timestamp) {
         let policies = self.policies.load();
         let mut counts: BTreeMap<Rule, usize> = Rule::ALL.iter().map(|&rule| (rule, 0)).collect();
@@ -28,5 +28,8 @@ impl Admission {
             self.metrics.exemptions_active(rule, count);
         }
         self.metrics.pending_injections(pending);
+        for (kind, silence) in self.source.silences() {
+            self.metrics.cache_silence(kind.part(), silence);
+        }
     }
 }

@@ -113,10 +113,7 @@ impl Judge<'_> {
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());
-                let (namespace, name) = (plain(&object.metadata.namespace), plain(&object.metadata.name));
-                let failure = failure.to_string();
-                let failure = plain(&failure);
-                tracing::error!(%namespace, %name, %failure, "nothing is injected");
+                tracing::error!(failure = %plain(&failure.to_string()), "nothing is injected");
                 Ok(Answer::left_alone(&policies, Vec::new()))
             }
         }

@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::FutureExt;
 use jiff::Timestamp;
+use tracing::{Instrument as _, Span};
 
 use self::decode::Incoming;
 use self::failure::Failure;
@@ -97,7 +98,7 @@ impl Admission {
         let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
         let (incoming, answer) = match Incoming::decode(&body) {
             Ok(incoming) => {
-                let answer = judge.answer(webhook, &incoming, now);
+                let answer = judge.answer(webhook, &incoming, now).instrument(span(webhook, &incoming));
                 let answer = tokio::time::timeout(time, AssertUnwindSafe(answer).catch_unwind()).await;
                 let answer = answer.unwrap_or(Ok(Err(Failure::Deadline))).unwrap_or(Err(Failure::Panic));
                 (incoming, answer)
@@ -107,19 +108,25 @@ impl Admission {
                 (incoming, Err(Failure::Undecodable(undecodable.why)))
             }
         };
-        let answer = answer.unwrap_or_else(|failure| judge.fail(policies.on_internal_error(), &failure));
+        let answer = answer.unwrap_or_else(|failure| {
+            span(webhook, &incoming).in_scope(|| judge.fail(policies.on_internal_error(), &failure))
+        });
         self.tell(webhook, &incoming, &answer, started.elapsed());
         Ok(answer.encode(&incoming))
     }
 
+    /// Counts the answer, and logs it as one line that stands by itself: outside the span, whose fields it has.
     fn tell(&self, webhook: Webhook, incoming: &Incoming<'_>, answer: &Answer, took: Duration) {
         let webhook = webhook.name();
         self.metrics.answered(webhook, incoming.operation.name(), answer.verdict(), took);
         tracing::info!(
             webhook,
             operation = incoming.operation.name(),
+            kind = %plain(&incoming.kind.kind),
             namespace = %plain(&incoming.namespace),
             name = %plain(&incoming.name),
+            uid = %plain(&incoming.uid),
+            user = %plain(incoming.user_info.requester().username),
             dry_run = incoming.dry_run,
             verdict = answer.verdict(),
             policies = answer.annotation("policies"),
@@ -129,6 +136,19 @@ impl Admission {
             "decided"
         );
     }
+}
+
+/// What is logged while a request is judged says which one. In JSON, a span's `name` is that of the span itself.
+fn span(webhook: Webhook, incoming: &Incoming<'_>) -> Span {
+    tracing::info_span!(
+        "review",
+        webhook = webhook.name(),
+        operation = incoming.operation.name(),
+        kind = &*incoming.kind.kind,
+        namespace = &*incoming.namespace,
+        object = &*incoming.name,
+        uid = &*incoming.uid,
+    )
 }
 
 #[cfg(test)]

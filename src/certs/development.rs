@@ -6,20 +6,13 @@ use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
-use time::{Duration, OffsetDateTime};
-
-use super::{Files, Pair};
+use super::Files;
+use super::authority::{Authority, pem, service_names};
 
 /// How long a development CA lasts.
-const CA_LIFETIME: Duration = Duration::days(3650);
-
-/// How far back certificates start, for clocks that are behind.
-const SKEW: Duration = Duration::minutes(5);
+const CA_LIFETIME: Duration = Duration::from_hours(3650 * 24);
 
 /// What to make, and where.
 #[derive(Debug, Clone)]
@@ -92,83 +85,43 @@ pub fn make(request: &Request) -> Result<Made, Error> {
         serving: Files { certificate: file("tls.pem"), key: file("tls-key.pem") },
         names: names(request),
     };
-    let key = KeyPair::generate()?;
-    let params = serving(request, &made.names)?;
+    let lifetime = Duration::from_hours(24 * u64::from(request.days));
+    let now = SystemTime::now();
     fs::create_dir_all(&request.directory)
         .map_err(|source| Error::Write { path: request.directory.clone(), source })?;
-    let issuer = if made.ca_kept { existing(request, &made)? } else { authority(&made)? };
-    write(&made.serving.key, &key.serialize_pem(), 0o600)?;
-    write(&made.serving.certificate, &params.signed_by(&key, &issuer)?.pem(), 0o644)?;
+    let authority = if made.ca_kept {
+        existing(request, &made, now)?
+    } else {
+        Authority::make("Quorate development CA", CA_LIFETIME, now)?
+    };
+    let issued = authority.issue(&made.names, lifetime, now)?;
+    if !made.ca_kept {
+        write(&made.ca_key, &authority.key_pem(), 0o600)?;
+        write(&made.ca, &pem(authority.certificate()), 0o644)?;
+    }
+    write(&made.serving.key, &issued.key, 0o600)?;
+    write(&made.serving.certificate, &issued.certificate, 0o644)?;
     Ok(made)
 }
 
 /// The names that the API server and a developer use.
 fn names(request: &Request) -> Vec<String> {
-    let Request { service, namespace, .. } = request;
-    let mut names = vec![
-        service.clone(),
-        format!("{service}.{namespace}"),
-        format!("{service}.{namespace}.svc"),
-        format!("{service}.{namespace}.svc.cluster.local"),
+    let mut names = service_names(&request.service, &request.namespace);
+    names.extend([
         "localhost".to_owned(),
         IpAddr::from(Ipv4Addr::LOCALHOST).to_string(),
         IpAddr::from(Ipv6Addr::LOCALHOST).to_string(),
-    ];
+    ]);
     names.extend(request.names.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
     names
 }
 
-fn serving(request: &Request, names: &[String]) -> Result<CertificateParams, Error> {
-    let mut params = CertificateParams::new(names)?;
-    params.distinguished_name = common_name(&format!("{}.{}.svc", request.service, request.namespace));
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    last(&mut params, Duration::days(request.days.into()));
-    Ok(params)
-}
-
-/// Makes a CA and writes it down.
-fn authority(made: &Made) -> Result<Issuer<'static, KeyPair>, Error> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = common_name("Quorate development CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    last(&mut params, CA_LIFETIME);
-    let key = KeyPair::generate()?;
-    write(&made.ca_key, &key.serialize_pem(), 0o600)?;
-    write(&made.ca, &params.self_signed(&key)?.pem(), 0o644)?;
-    Ok(Issuer::new(params, key))
-}
-
 /// The CA that is in the directory.
-fn existing(request: &Request, made: &Made) -> Result<Issuer<'static, KeyPair>, Error> {
+fn existing(request: &Request, made: &Made, now: SystemTime) -> Result<Authority, Error> {
     let unusable = |reason: String| Error::Authority { directory: request.directory.clone(), reason };
-    let pair = Files { certificate: made.ca.clone(), key: made.ca_key.clone() }
-        .load()
-        .map_err(|error| unusable(error.to_string()))?;
-    check_time(&pair).map_err(unusable)?;
-    let key = fs::read_to_string(&made.ca_key).map_err(|error| unusable(error.to_string()))?;
-    let key = KeyPair::from_pem(&key).map_err(|error| unusable(error.to_string()))?;
-    let certificate = pair.key().end_entity_cert().map_err(|error| unusable(error.to_string()))?;
-    Issuer::from_ca_cert_der(certificate, key).map_err(|error| unusable(error.to_string()))
-}
-
-fn check_time(pair: &Pair) -> Result<(), String> {
-    let now = std::time::SystemTime::now();
-    if now < pair.ends() { Ok(()) } else { Err("it has expired".to_owned()) }
-}
-
-fn common_name(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
-}
-
-fn last(params: &mut CertificateParams, lifetime: Duration) {
-    let now = OffsetDateTime::now_utc();
-    params.not_before = now - SKEW;
-    params.not_after = now + lifetime;
+    let files = Files { certificate: made.ca.clone(), key: made.ca_key.clone() };
+    let authority = files.authority().map_err(|error| unusable(error.to_string()))?;
+    if authority.validity().has_ended(now) { Err(unusable("it has expired".to_owned())) } else { Ok(authority) }
 }
 
 /// Writes a file whole, with its mode from the first byte on, whatever was there.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 
+use super::authority::Authority;
 use super::pair::{Error, Pair, certificates};
 
 /// The files of a certificate chain and its key.
@@ -30,6 +31,12 @@ impl Files {
     /// A file can't be read, is not what it should be, or the two don't belong together.
     pub fn load(&self) -> Result<Pair, Error> {
         self.parse(&self.read()?)
+    }
+
+    /// The CA that the files hold.
+    pub(super) fn authority(&self) -> Result<Authority, Error> {
+        let contents = self.read()?;
+        Authority::parse((&self.certificate, &contents.certificate), (&self.key, &contents.key))
     }
 
     pub(super) fn read(&self) -> Result<Contents, Error> {

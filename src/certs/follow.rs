@@ -30,22 +30,31 @@ const PART: &str = "certificate";
 /// Keeps `serving` as the files are, for ever.
 pub async fn follow(files: Files, serving: Arc<Serving>, metrics: Arc<Metrics>, health: Arc<Health>) {
     let changed = Arc::new(Notify::new());
-    let watcher = watch(&files, Arc::clone(&changed));
+    let watcher = watch([files.certificate.as_path(), files.key.as_path()], Arc::clone(&changed));
     if let Err(error) = &watcher {
         warn!(%error, "cannot watch the certificate's directory; comparing its files every 10 s instead");
     }
     let mut follower = Follower { files, serving, metrics, health, seen: None, failure: None };
     loop {
         follower = follower.compare().await;
-        if timeout(COMPARE, changed.notified()).await.is_ok() {
-            sleep(SETTLE).await;
-        }
+        pause(&changed).await;
     }
 }
 
-fn watch(files: &Files, changed: Arc<Notify>) -> notify::Result<notify::RecommendedWatcher> {
+/// Returns when it is time to compare again.
+pub(super) async fn pause(changed: &Notify) {
+    if timeout(COMPARE, changed.notified()).await.is_ok() {
+        sleep(SETTLE).await;
+    }
+}
+
+/// Watches the directories of files; the watch ends with what is returned.
+pub(super) fn watch<const N: usize>(
+    files: [&Path; N],
+    changed: Arc<Notify>,
+) -> notify::Result<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |_| changed.notify_one())?;
-    for file in [&files.certificate, &files.key] {
+    for file in files {
         watcher.watch(directory(file), RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
@@ -92,8 +101,8 @@ impl Follower {
     fn take(&mut self, pair: Result<Pair, Error>) {
         match pair {
             Ok(pair) => {
-                if pair.key().cert != self.serving.pair().key().cert {
-                    info!(expires = %jiff_time(pair.ends()), "serving a new certificate");
+                if self.serving.pair().is_none_or(|served| served.chain() != pair.chain()) {
+                    info!(expires = %utc(pair.ends()), "serving a new certificate");
                     self.metrics.certificate_reloaded(true);
                     self.serving.replace(pair);
                 } else if self.failure.is_some() {
@@ -114,13 +123,13 @@ impl Follower {
 
     /// Says how long the served certificate lasts; at every comparison, since time passes while files stand still (L42).
     fn report_time(&self) {
-        let pair = self.serving.pair();
+        let Some(pair) = self.serving.pair() else { return };
         self.metrics.certificate_expires(pair.ends());
         let objection = self.failure.as_deref().or(pair.objection(SystemTime::now()));
         self.health.set(PART, objection.map_or(State::Ok, |objection| State::Degraded(objection.to_owned())));
     }
 }
 
-fn jiff_time(time: SystemTime) -> String {
+pub(super) fn utc(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| "unknown".to_owned(), |time| time.strftime("%FT%TZ").to_string())
 }

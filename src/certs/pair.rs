@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::{self, PemObject};
@@ -10,12 +10,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::parse_x509_certificate;
 
+use super::validity::Validity;
+
 /// A certificate chain and its key.
 #[derive(Debug, Clone)]
 pub struct Pair {
     key: Arc<CertifiedKey>,
-    starts: SystemTime,
-    ends: SystemTime,
+    validity: Validity,
 }
 
 /// Why certificate files can't be used. Never holds anything of a key.
@@ -65,12 +66,12 @@ impl Pair {
     /// Either is not what it should be, or they don't belong together.
     pub fn parse(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, Error> {
         let chain = certificates(certificate.0, certificate.1)?;
-        let (starts, ends) = validity(certificate.0, &chain)?;
+        let validity = validity(certificate.0, &chain)?;
         let signing = any_supported_type(&private_key(key.0, key.1)?)
             .map_err(|error| Error::BadKey(key.0.to_owned(), error.to_string()))?;
         let pair = CertifiedKey::new(chain, signing);
         match pair.keys_match() {
-            Ok(()) => Ok(Self { key: Arc::new(pair), starts, ends }),
+            Ok(()) => Ok(Self { key: Arc::new(pair), validity }),
             Err(rustls::Error::InconsistentKeys(_)) => {
                 Err(Error::Mismatch { certificate: certificate.0.to_owned(), key: key.0.to_owned() })
             }
@@ -87,15 +88,24 @@ impl Pair {
     /// When the certificate ends.
     #[must_use]
     pub fn ends(&self) -> SystemTime {
-        self.ends
+        self.validity.ends
+    }
+
+    /// The certificates, leaf first.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
+    pub(super) fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// What is wrong with the certificate's time at `now`, if anything.
     #[must_use]
     pub fn objection(&self, now: SystemTime) -> Option<&'static str> {
-        if now < self.starts {
+        if now < self.validity.starts {
             Some("the serving certificate is not valid yet")
-        } else if now > self.ends {
+        } else if now >= self.validity.ends {
             Some("the serving certificate has expired")
         } else {
             None
@@ -135,14 +145,10 @@ fn reason(error: &pem::Error) -> String {
     }
 }
 
-fn validity(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(SystemTime, SystemTime), Error> {
-    let bad = |reason: String| Error::BadCertificate(path.to_owned(), reason);
+fn validity(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Validity, Error> {
     let leaf = chain.first().ok_or_else(|| Error::NoCertificate(path.to_owned()))?;
-    let (_, leaf) = parse_x509_certificate(leaf).map_err(|error| bad(error.to_string()))?;
-    let validity = leaf.validity();
-    Ok((since_1970(validity.not_before.timestamp()), since_1970(validity.not_after.timestamp())))
-}
-
-fn since_1970(seconds: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    match parse_x509_certificate(leaf) {
+        Ok((_, leaf)) => Ok(Validity::of(&leaf)),
+        Err(error) => Err(Error::BadCertificate(path.to_owned(), error.to_string())),
+    }
 }

@@ -24,7 +24,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the admission webhook
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Review manifests as the webhook would
     Check(check::Args),
     /// Look after policy files

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::FAILED;
 use super::policy_paths::PolicyPaths;
 use crate::files::policies::Snapshot;
-use crate::policy::{AntiAffinityMode, LoadError, LoadErrors, Located, Policy};
+use crate::policy::{AntiAffinityMode, LoadError, LoadErrors, Located, Policy, schema};
 use crate::rules::{Action, Rule, Validate};
 
 /// Arguments of `quorate policy`.
@@ -28,6 +28,8 @@ enum Command {
     Validate(ValidateArgs),
     /// Print what a rule is about, or the effective policy for an object and which policy each part comes from
     Explain(explain::Args),
+    /// Print the JSON Schema of policy files, for editors
+    Schema,
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +57,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Validate(args) => validate(args),
         Command::Explain(args) => explain::run(args),
+        Command::Schema => {
+            writeln!(stdout(), "{:#}", schema())?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

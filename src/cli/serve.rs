@@ -2,6 +2,7 @@
 
 mod args;
 mod background;
+mod limits;
 mod wiring;
 
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ use crate::telemetry::logs;
 const LEAVE: Duration = Duration::from_secs(2);
 
 /// Serves until a signal. An error is anything that keeps it from starting.
-pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     logs::start(args.log_format, &args.log)
         .with_context(|| format!("--log {} is no filter such as info or quorate=debug,kube=warn", args.log))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -32,7 +33,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     result
 }
 
-async fn serve(args: Args) -> anyhow::Result<ExitCode> {
+async fn serve(args: Box<Args>) -> anyhow::Result<ExitCode> {
     let background = Background::default();
     let parts = Parts::gather(&args, &background.health).await?;
     let signals = Signals::listen()?;

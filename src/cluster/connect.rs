@@ -1,9 +1,16 @@
 //! A client for the cluster that Quorate runs in, or that a kubeconfig names.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+/// How long a connection to the API server may take, its TLS handshake included.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long the API server may say nothing in the middle of an answer: the list of all there is takes it a while.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Which cluster.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +71,17 @@ pub async fn connect(target: &Target) -> Result<Client, ConnectError> {
     Ok(client)
 }
 
-async fn config(target: &Target) -> Result<Config, ConnectError> {
+/// How to reach the target. Nothing waits for ever: an API server that is stopped closes no connection, and says nothing.
+pub(super) async fn config(target: &Target) -> Result<Config, ConnectError> {
+    let mut config = found(target).await?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    // A connection that was idle is not silent.
+    config.reset_reader_on_write = true;
+    Ok(config)
+}
+
+async fn found(target: &Target) -> Result<Config, ConnectError> {
     let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
     if let Some(path) = &target.kubeconfig {
         let at = |source| ConnectError::Kubeconfig { path: path.clone(), source };

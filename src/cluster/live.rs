@@ -1,6 +1,6 @@
 //! A cluster: what its caches know, and what is read live.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,11 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::Changes;
+use super::connect::{ConnectError, Target, config};
+use super::heard::Heard;
 use super::index::Index;
-use super::reflector::follow;
+use super::reflector::Reflector;
+use super::{Changes, Kind};
 use crate::facts::{
     Autoscaler, Budget, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation, StatefulSet,
     Surroundings, is_ordinal,
@@ -24,14 +26,6 @@ use crate::telemetry::{Health, State};
 /// How long all live reads of one request may take together. Half of it would do for a healthy API server; three of it would
 /// not fit into the webhook's `timeoutSeconds`.
 const READ_DEADLINE: Duration = Duration::from_secs(1);
-
-const AUTOSCALERS: &str = "cache-horizontalpodautoscalers";
-const BUDGETS: &str = "cache-poddisruptionbudgets";
-const CLAIMS: &str = "cache-persistentvolumeclaims";
-const NAMESPACES: &str = "cache-namespaces";
-const NODES: &str = "cache-nodes";
-const SERVICES: &str = "cache-services";
-const STATEFULSETS: &str = "cache-statefulsets";
 
 /// Why something could not be read from the API server.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +48,8 @@ type ClaimMetadata = PartialObjectMeta<core::v1::PersistentVolumeClaim>;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// Of each kind, a client of its own to follow it with, and when that last heard from the API server.
+    watches: Arc<BTreeMap<Kind, (Client, Heard)>>,
     caches: Arc<Caches>,
 }
 
@@ -106,32 +102,56 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// A cluster whose caches are still empty. [`follow`](Self::follow) fills them.
-    #[must_use]
-    pub fn new(client: Client, health: &Health) -> Self {
-        for part in [AUTOSCALERS, BUDGETS, CLAIMS, NAMESPACES, NODES, SERVICES, STATEFULSETS] {
-            health.set(part, State::NotReady("not listed yet".to_owned()));
+    /// The target's cluster, whether or not its API server answers now. Its caches are still empty; [`follow`](Self::follow)
+    /// fills them.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster.
+    pub async fn new(target: &Target, health: &Health) -> Result<Self, ConnectError> {
+        let mut config = config(target).await?;
+        let client = Client::try_from(config.clone()).map_err(ConnectError::Client)?;
+        // A reflector tries again by itself, and says so; retries further down would only hide that.
+        config.default_retry = false;
+        let watch = |kind: &Kind| {
+            let heard = Heard::default();
+            Ok((*kind, (heard.client(config.clone())?, heard)))
+        };
+        let watches = Kind::ALL.iter().map(watch).collect::<Result<_, _>>().map_err(ConnectError::Client)?;
+        for kind in Kind::ALL {
+            health.set(kind.part(), State::NotReady("not listed yet".to_owned()));
         }
-        Self { client, caches: Arc::default() }
+        Ok(Self { client, watches: Arc::new(watches), caches: Arc::default() })
     }
 
-    /// Keeps the caches in step with the API server, for ever.
-    pub async fn follow(self, health: Arc<Health>) {
+    /// Keeps the cache of one kind in step with the API server, for ever.
+    pub async fn follow(self, kind: Kind, health: Arc<Health>) {
+        let Some((client, heard)) = self.watches.get(&kind) else { return };
+        let (reflector, client) = (Reflector { part: kind.part(), heard, health: &health }, client.clone());
         let caches = &*self.caches;
-        futures::join!(
-            follow::<autoscaling::v2::HorizontalPodAutoscaler, _>(
-                self.all(),
-                &caches.autoscalers,
-                AUTOSCALERS,
-                &health
-            ),
-            follow::<policy::v1::PodDisruptionBudget, _>(self.all(), &caches.budgets, BUDGETS, &health),
-            follow::<ClaimMetadata, _>(self.all(), &caches.claims, CLAIMS, &health),
-            follow::<core::v1::Node, _>(self.all(), &caches.nodes, NODES, &health),
-            follow::<core::v1::Namespace, _>(self.all(), &caches.namespaces, NAMESPACES, &health),
-            follow::<core::v1::Service, _>(self.all(), &caches.services, SERVICES, &health),
-            follow::<apps::v1::StatefulSet, _>(self.all(), &caches.statefulsets, STATEFULSETS, &health),
-        );
+        match kind {
+            Kind::HorizontalPodAutoscalers => {
+                let all = Api::<autoscaling::v2::HorizontalPodAutoscaler>::all(client);
+                reflector.follow(all, &caches.autoscalers).await;
+            }
+            Kind::PodDisruptionBudgets => {
+                reflector.follow(Api::<policy::v1::PodDisruptionBudget>::all(client), &caches.budgets).await;
+            }
+            Kind::PersistentVolumeClaims => {
+                reflector.follow(Api::<ClaimMetadata>::all(client), &caches.claims).await;
+            }
+            Kind::Namespaces => reflector.follow(Api::<core::v1::Namespace>::all(client), &caches.namespaces).await,
+            Kind::Nodes => reflector.follow(Api::<core::v1::Node>::all(client), &caches.nodes).await,
+            Kind::Services => reflector.follow(Api::<core::v1::Service>::all(client), &caches.services).await,
+            Kind::StatefulSets => {
+                reflector.follow(Api::<apps::v1::StatefulSet>::all(client), &caches.statefulsets).await;
+            }
+        }
+    }
+
+    /// For how long nothing was heard from the API server about each kind.
+    pub(super) fn silences(&self) -> Vec<(Kind, Duration)> {
+        self.watches.iter().map(|(kind, (_, heard))| (*kind, heard.silence())).collect()
     }
 
     /// The client that the caches are filled with.

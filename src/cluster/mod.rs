@@ -2,16 +2,22 @@
 //!
 //! Of a cluster, reflectors keep a trimmed index of each kind that rules look at; only this module writes to them, and
 //! before they are synced nothing is answered from them. What a denial rests on is read live (L35), all of it at once and
-//! under one deadline (L34).
+//! under one deadline (L34). While the API server says nothing, the caches go on answering with what they know, and it shows how
+//! old that is.
 
 mod changes;
 mod connect;
+mod heard;
 mod index;
+mod kind;
 mod live;
 mod reflector;
+mod registration;
 mod source;
 
 pub use changes::{Changed, Changes};
 pub use connect::{ConnectError, Target, connect};
+pub use kind::Kind;
 pub use live::{Cluster, Inside, ReadError};
+pub use registration::register;
 pub use source::{Objects, Source};

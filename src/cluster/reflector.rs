@@ -1,6 +1,7 @@
 //! Keeps an index in step with the API server.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::runtime::WatchStreamExt;
@@ -8,53 +9,134 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::heard::Heard;
 use super::index::Index;
 use crate::telemetry::{Health, State};
 
-/// Follows the objects of one kind for ever. `part` is what `/readyz?verbose` calls this cache: not ready until the first
-/// list is complete, and degraded while the API server can't be watched.
-pub(super) async fn follow<K, F>(api: Api<K>, index: &Index<F>, part: &'static str, health: &Health)
-where
-    K: Resource<DynamicType: Default + Clone> + Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
-    F: DeserializeOwned,
-{
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-    let mut listed = Index::default();
-    let mut synced = false;
-    while let Some(event) = events.next().await {
+/// After so long the API server ends a watch, and it begins anew: so it is heard at least that often, also of what never changes.
+const WATCH: Duration = Duration::from_secs(20);
+
+/// A silence that is longer has a reason.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// How often to see whether there is one.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What follows the objects of one kind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reflector<'a> {
+    /// What `/readyz?verbose` calls this cache: not ready until the first list is complete, and from then on at worst degraded,
+    /// while the API server can't be watched or says nothing.
+    pub(super) part: &'static str,
+    /// When the API server was last heard over the client that follows.
+    pub(super) heard: &'a Heard,
+    /// Where it says how it is.
+    pub(super) health: &'a Health,
+}
+
+/// Why the API server could not be watched, and since when.
+#[derive(Debug)]
+struct Failure {
+    at: Instant,
+    why: String,
+}
+
+impl Reflector<'_> {
+    /// Follows the objects for ever.
+    pub(super) async fn follow<K, F>(&self, api: Api<K>, index: &Index<F>)
+    where
+        K: Resource<DynamicType: Default + Clone> + Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
+        F: DeserializeOwned,
+    {
+        let config = watcher::Config { timeout: u32::try_from(WATCH.as_secs()).ok(), ..watcher::Config::default() };
+        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut listed = Index::default();
+        let mut failure = None;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.take(event, index, &mut listed),
+                    Some(Err(error)) => {
+                        tracing::warn!(part = self.part, %error, "can't watch; will try again");
+                        failure = Some(Failure { at: Instant::now(), why: error.to_string() });
+                    }
+                    None => return,
+                },
+                _ = look.tick() => {}
+            }
+            failure = failure.filter(|failure| failure.at >= self.heard.at());
+            self.health.set(self.part, state(index.is_listed(), failure.as_ref(), self.heard.silence()));
+        }
+    }
+
+    fn take<K, F>(&self, event: Event<K>, index: &Index<F>, listed: &mut Index<F>)
+    where
+        K: Resource + Serialize,
+        F: DeserializeOwned,
+    {
         match event {
-            Ok(Event::Init) => listed = Index::default(),
-            Ok(Event::InitApply(object)) => keep(&listed, &object, part),
-            Ok(Event::InitDone) => {
-                index.replace_by(std::mem::take(&mut listed));
-                if !synced {
-                    tracing::info!(part, "synced");
+            Event::Init => *listed = Index::default(),
+            Event::InitApply(object) => self.keep(listed, &object),
+            Event::InitDone => {
+                if !index.is_listed() {
+                    tracing::info!(part = self.part, "synced");
                 }
-                synced = true;
-                health.set(part, State::Ok);
+                index.replace_by(std::mem::take(listed));
             }
-            Ok(Event::Apply(object)) => {
-                keep(index, &object, part);
-                health.set(part, State::Ok);
-            }
-            Ok(Event::Delete(object)) => {
+            Event::Apply(object) => self.keep(index, &object),
+            Event::Delete(object) => {
                 index.remove(object.namespace().as_deref().unwrap_or_default(), &object.name_any());
             }
+        }
+    }
+
+    /// Trims an object to its facts. The way leads through JSON, so that caches and admission share one decoding.
+    fn keep<K: Resource + Serialize, F: DeserializeOwned>(&self, index: &Index<F>, object: &K) {
+        let facts = serde_json::to_value(object).and_then(serde_json::from_value);
+        match facts {
+            Ok(facts) => index.insert(object.namespace().unwrap_or_default(), object.name_any(), facts),
             Err(error) => {
-                tracing::warn!(part, %error, "can't watch; will try again");
-                let why = format!("can't watch: {error}");
-                health.set(part, if synced { State::Degraded(why) } else { State::NotReady(why) });
+                tracing::error!(part = self.part, name = object.name_any(), %error, "can't be decoded and is left out");
             }
         }
     }
 }
 
-/// Trims an object to its facts. The way leads through JSON, so that caches and admission share one decoding.
-fn keep<K: Resource + Serialize, F: DeserializeOwned>(index: &Index<F>, object: &K, part: &'static str) {
-    let facts = serde_json::to_value(object).and_then(serde_json::from_value);
-    match facts {
-        Ok(facts) => index.insert(object.namespace().unwrap_or_default(), object.name_any(), facts),
-        Err(error) => tracing::error!(part, name = object.name_any(), %error, "can't be decoded and is left out"),
+/// How a cache is that has been listed or not, after a failure since which nothing was heard, or a silence.
+fn state(listed: bool, failure: Option<&Failure>, silence: Duration) -> State {
+    let why = match failure {
+        Some(failure) => format!("can't watch: {}", failure.why),
+        None if silence > SILENT => format!("nothing heard from the API server for {} s", silence.as_secs()),
+        None if listed => return State::Ok,
+        None => "not listed yet".to_owned(),
+    };
+    if listed { State::Degraded(why) } else { State::NotReady(why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(true, None, 3, State::Ok)]
+    #[case(true, None, 31, State::Degraded("nothing heard from the API server for 31 s".to_owned()))]
+    #[case(true, Some("refused"), 3, State::Degraded("can't watch: refused".to_owned()))]
+    #[case(false, None, 3, State::NotReady("not listed yet".to_owned()))]
+    #[case(false, None, 31, State::NotReady("nothing heard from the API server for 31 s".to_owned()))]
+    #[case(false, Some("refused"), 3, State::NotReady("can't watch: refused".to_owned()))]
+    fn once_listed_a_cache_is_never_unready_again(
+        #[case] listed: bool,
+        #[case] failure: Option<&str>,
+        #[case] seconds: u64,
+        #[case] expected: State,
+    ) {
+        let failure = failure.map(|why| Failure { at: Instant::now(), why: why.to_owned() });
+        assert_eq!(state(listed, failure.as_ref(), Duration::from_secs(seconds)), expected);
     }
 }

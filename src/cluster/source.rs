@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::Kind;
 use super::live::{Cluster, ReadError};
 use crate::facts::{
     Autoscaler, Budget, Evidence, Namespace, Node, Nodes, Service, Situation, StatefulSet, Surroundings,
@@ -56,6 +58,15 @@ impl Source {
         match self {
             Self::Cluster(cluster) => cluster.every_statefulset(),
             Self::Objects(objects) => objects.statefulsets.values().cloned().collect(),
+        }
+    }
+
+    /// For how long nothing was heard from the API server about each kind of which there is a cache.
+    #[must_use]
+    pub fn silences(&self) -> Vec<(Kind, Duration)> {
+        match self {
+            Self::Cluster(cluster) => cluster.silences(),
+            Self::Objects(_) => Vec::new(),
         }
     }
 

@@ -33,6 +33,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// How long somebody's budget may seem stuck before that is told: the disruption controller takes its time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many failures in a row, mostly conflicts, are what a lagging cache looks like.
+const LAG: u32 = 3;
+
 /// How many namespaces, and how many budgets of each, are worked on at a time.
 const AT_A_TIME: usize = 8;
 
@@ -247,18 +250,24 @@ impl<'a> Work<'a> {
             // What is due for another reason stays so.
             if self.due.get(&namespace).is_some_and(|(_, failures)| *failures > 0) {
                 self.due.remove(&namespace);
+                self.count_failing();
             }
             return;
         }
         let (_, count) = self.due.get(&namespace).copied().unwrap_or((Instant::now(), 0));
         let pause = PAUSES.0.saturating_mul(1 << count.min(16)).min(PAUSES.1);
-        // A conflict or two is what a lagging cache looks like.
-        if count > 2 {
+        if count >= LAG {
             tracing::warn!(%namespace, again_in = ?pause, "budgets are not as they shall be: {}", failures.join("; "));
         } else {
             tracing::debug!(%namespace, again_in = ?pause, "{}", failures.join("; "));
         }
         self.due.insert(namespace, (Instant::now() + pause, count + 1));
+        self.count_failing();
+    }
+
+    fn count_failing(&self) {
+        let failing = self.due.values().filter(|(_, failures)| *failures > LAG).count();
+        self.controller.metrics.budgets_failing(failing);
     }
 
     /// The namespaces that are due; those where something failed keep their count of failures.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::lenient::null_as_default;
@@ -50,7 +51,7 @@ pub struct BudgetStatus {
 }
 
 /// Whether pods that aren't Ready may be evicted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UnhealthyPodEvictionPolicy {
     /// Always: a pod that crashes in a loop blocks no drain (L53).
     #[default]

@@ -11,7 +11,7 @@ mod set;
 mod values;
 
 pub use effective::{Effective, effective};
-pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse, syntax_error};
+pub use load::{LoadError, LoadErrors, Loader, Located, Place, parse, schema, syntax_error};
 pub use merge::{Placement, Spreading, budget, placements, spreadings};
 pub use schema::{
     AntiAffinity, AntiAffinityMode, Exemptions, Existing, Match, Mutate, OnExisting, OnInternalError, OwnedByOperator,

@@ -2,8 +2,9 @@
 
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight, at};
 pub use crate::facts::UnhealthyPodEvictionPolicy;
@@ -19,44 +20,45 @@ pub struct Policy {
 }
 
 /// What a policy says. What it does not name, it does not do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Spec {
     /// Which StatefulSets; every one where omitted.
     #[serde(rename = "match")]
     pub selection: Match,
-    /// The rules.
+    /// The rules. One that isn't named is off.
     pub validate: Validate,
     /// What is injected into pod templates.
     pub mutate: Mutate,
-    /// The budget that each StatefulSet gets; none where omitted.
+    /// The budget that each StatefulSet of 2 or more replicas gets, unless somebody else's covers its pods; none where omitted.
     pub pod_disruption_budget: Option<PodDisruptionBudget>,
-    /// When the ratchet ends.
+    /// When violations that were there before are denied too; never where omitted.
     pub existing: Option<Existing>,
-    /// Which exemptions count; none where omitted.
+    /// Which exemptions count, annotations `quorate.dev/exempt*`; none where omitted.
     pub exemptions: Option<Exemptions>,
-    /// What to answer where Quorate itself fails.
+    /// Where Quorate itself fails: `Allow` with a warning, or `Deny`.
     pub on_internal_error: OnInternalError,
 }
 
 /// Which StatefulSets a policy is about. All of it must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Match {
-    /// By the labels of the Namespace: the boundary that application teams can't move.
+    /// Label selector on the Namespace: the boundary that application teams can't move.
     pub namespace_selector: Option<PolicySelector>,
-    /// By the labels of the StatefulSet: a convenience, as whoever writes the object writes its labels.
+    /// Label selector on the StatefulSet: a convenience, as whoever writes the object writes its labels.
     pub object_selector: Option<PolicySelector>,
-    /// Globs of namespaces to leave out.
+    /// Namespaces to leave out, as globs: `*` any run of characters, `?` one, `[ab]` one of these, `{a,b}` one of these.
     pub exclude_namespaces: Vec<NamePattern>,
-    /// Globs of StatefulSet names to leave out.
+    /// StatefulSets to leave out, by name, as globs.
     pub exclude_names: Vec<NamePattern>,
-    /// What to do about StatefulSets that an operator owns and writes (L27).
+    /// What a ServiceAccount writes of a StatefulSet that a custom resource controls (L27): `Warn` only warns and injects
+    /// nothing, `Enforce` treats it as any other.
     pub owned_by_operator: OwnedByOperator,
 }
 
 /// What to do about StatefulSets that an operator owns and writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OwnedByOperator {
     /// Warnings; no denial, no injection, no budget.
     #[default]
@@ -66,7 +68,7 @@ pub enum OwnedByOperator {
 }
 
 /// What is injected.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Mutate {
     /// Anti-affinity terms, one per topology key.
@@ -75,15 +77,17 @@ pub struct Mutate {
     /// Topology spread constraints, one per topology key.
     #[serde(deserialize_with = "one_per_topology_key")]
     pub topology_spread_constraints: Vec<TopologySpread>,
-    /// Hard terms for sets that already have volumes.
+    /// Required terms and `DoNotSchedule` for StatefulSets that exist or have volumes (L63): `Soften` injects the soft form
+    /// with a warning, `Require` the hard one.
     pub on_existing: OnExisting,
-    /// What to do where the user sets the very list that we would append to (L95).
+    /// Where the user sets the very list that would be appended to (L95): `Append` to it, or `Leave` it alone with a warning.
     pub user_terms: UserTerms,
 }
 
 /// One anti-affinity term to inject.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "WrittenAntiAffinity")]
+#[schemars(with = "WrittenAntiAffinity")]
 pub struct AntiAffinity {
     /// The node label whose values tell the domains apart.
     pub topology_key: TopologyKey,
@@ -95,12 +99,19 @@ pub struct AntiAffinity {
     pub weight: Weight,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 struct WrittenAntiAffinity {
+    /// The node label whose values tell the domains apart, such as `kubernetes.io/hostname`.
     topology_key: TopologyKey,
+    /// `Preferred`: the scheduler tries. `Required`: it leaves a pod Pending rather than break it.
     mode: AntiAffinityMode,
+    /// Of a required term that the cluster can't satisfy (L62): `Prefer` injects the preferred form and warns, `Warn` the
+    /// required form and warns, `Deny` rejects the creation, `Require` injects the required form silently.
+    #[schemars(extend("default" = WhenInfeasible::default()))]
     when_infeasible: Option<WhenInfeasible>,
+    /// Of a preferred term.
+    #[schemars(extend("default" = Weight::default()))]
     weight: Option<Weight>,
 }
 
@@ -127,7 +138,7 @@ impl TryFrom<WrittenAntiAffinity> for AntiAffinity {
 }
 
 /// How strong an anti-affinity term is; the greater the stronger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum AntiAffinityMode {
     /// The scheduler tries.
     Preferred,
@@ -136,7 +147,7 @@ pub enum AntiAffinityMode {
 }
 
 /// What to do with a `Required` term that the cluster can't satisfy (L62).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WhenInfeasible {
     /// Inject the preferred form and warn.
     #[default]
@@ -150,20 +161,20 @@ pub enum WhenInfeasible {
 }
 
 /// One topology spread constraint to inject.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct TopologySpread {
-    /// The node label whose values tell the domains apart.
+    /// The node label whose values tell the domains apart, such as `topology.kubernetes.io/zone`.
     pub topology_key: TopologyKey,
-    /// By how many pods domains may differ; at least 1.
+    /// By how many pods domains may differ.
     #[serde(deserialize_with = "count")]
     pub max_skew: NonZeroU32,
-    /// How strong.
+    /// `ScheduleAnyway`: the scheduler tries. `DoNotSchedule`: it leaves a pod Pending rather than break it.
     pub when_unsatisfiable: WhenUnsatisfiable,
 }
 
 /// How strong a spread constraint is; the greater the stronger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum WhenUnsatisfiable {
     /// The scheduler tries.
     ScheduleAnyway,
@@ -172,7 +183,7 @@ pub enum WhenUnsatisfiable {
 }
 
 /// Hard terms for sets that already have volumes (L63).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnExisting {
     /// Inject the soft form: volumes pin pods, and a hard term would wedge the rollout.
     #[default]
@@ -182,7 +193,7 @@ pub enum OnExisting {
 }
 
 /// What to do where the user sets the list that we would append to (L95).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UserTerms {
     /// Append to it.
     #[default]
@@ -192,41 +203,43 @@ pub enum UserTerms {
 }
 
 /// The budget that each StatefulSet gets.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct PodDisruptionBudget {
-    /// How many pods may be down at a time.
+    /// How many pods may be down at a time: `Quorum`, as many as leave a majority, but at least 1; a number; or a percentage. Of
+    /// several policies the smaller wins.
     pub max_unavailable: MaxUnavailable,
-    /// Whether pods that aren't Ready may always be evicted (L53).
+    /// Whether pods that aren't Ready may always be evicted (L53): `AlwaysAllow`, or `IfHealthyBudget`.
     #[serde(default)]
     pub unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy,
 }
 
 /// What to do about violations that were there before.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Existing {
-    /// The last day on which an unchanged violation is let pass; it ends at 24:00 UTC.
+    /// The last day, until 24:00 UTC, on which an unchanged violation is only a warning on updates of the spec.
     pub enforce_after: EndOfDay,
 }
 
 /// Which exemptions count.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Exemptions {
     /// Whether `quorate.dev/exempt-reason` must say why.
     pub require_reason: bool,
     /// How many days ahead `quorate.dev/exempt-until` may lie; without it, an exemption needs no date.
     #[serde(deserialize_with = "some_count")]
+    #[schemars(with = "NonZeroU32")]
     pub max_days: Option<NonZeroU32>,
-    /// Groups who may exempt.
+    /// Groups who may exempt. Without `groups` and `users`, whoever may write the StatefulSet.
     pub groups: Vec<String>,
     /// Users who may exempt.
     pub users: Vec<String>,
 }
 
 /// What to answer where Quorate itself fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum OnInternalError {
     /// Admit, with a warning.
     #[default]

@@ -7,10 +7,13 @@ pub use name::TopologyKey;
 pub(super) use name::{LabelKey, LabelValue, PolicyName};
 pub use selector::PolicySelector;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use globset::{Glob, GlobMatcher};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A glob of names: `*` is any run of characters, `?` one, `[ab]` one of these, `{a,b}` one of these.
@@ -53,7 +56,7 @@ impl<'de> Deserialize<'de> for NamePattern {
 }
 
 /// The weight of a preferred term: 1 to 100, 100 where omitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Weight(u8);
 
 impl Weight {
@@ -205,6 +208,36 @@ impl<'de> Deserialize<'de> for MaxUnavailable {
 
         deserializer.deserialize_any(MaxUnavailableVisitor)
     }
+}
+
+/// What editors are told of a value: as much of its check as JSON Schema can say.
+macro_rules! schemas {
+    ($($name:ident: $schema:tt,)*) => {
+        $(impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        })*
+    };
+}
+
+schemas! {
+    NamePattern: {"type": "string", "minLength": 1},
+    Weight: {"type": "integer", "minimum": 1, "maximum": 100},
+    EndOfDay: {"type": "string", "format": "date"},
+    MaxUnavailable: {"anyOf": [
+        {"const": "Quorum"},
+        {"type": "integer", "minimum": 1, "maximum": i32::MAX},
+        {"type": "string", "pattern": "^0*([1-9][0-9]?|100)%$"},
+    ]},
 }
 
 /// What is written, in quotes, and cut where it is long.

@@ -1,11 +1,14 @@
 //! What a policy says is to be done about a violation.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// What is to be done about a violation, from the mildest to the strictest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Action {
     /// Not evaluated.
     #[default]
@@ -68,5 +71,19 @@ impl<'de> Deserialize<'de> for Action {
         }
 
         deserializer.deserialize_any(ActionVisitor)
+    }
+}
+
+impl JsonSchema for Action {
+    fn schema_name() -> Cow<'static, str> {
+        "Action".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["Deny", "Warn", "Audit", "Off", false]})
     }
 }

@@ -33,13 +33,14 @@
 //!   ports: [{ port: 3306 }]
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 use crate::facts::{Evidence, Labels, Service, Way};
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
     /// About every cause that has no action of its own.
@@ -47,7 +48,8 @@ pub struct Settings {
     /// About an absent `spec.serviceName`.
     #[serde(default)]
     pub no_service_name: Option<Action>,
-    /// About a Service that doesn't exist. `Warn` suits directories whose files are applied in any order (L72).
+    /// About a Service that doesn't exist; a warning at most in a dry run. `Warn` suits directories whose files are applied in
+    /// any order (L72).
     #[serde(default)]
     pub missing: Option<Action>,
     /// About a Service with a cluster IP, or an ExternalName.

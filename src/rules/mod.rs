@@ -18,6 +18,7 @@ pub mod spread;
 pub mod termination_grace_period;
 pub mod update_strategy;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use action::Action;
@@ -136,7 +137,7 @@ macro_rules! rules {
         }
 
         /// A policy's `spec.validate`: the settings of each rule; a rule that is not named is off.
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
         pub struct Validate {
             $(#[doc = concat!("Settings of `", $name, "`.")] pub $module: Option<$module::Settings>,)*

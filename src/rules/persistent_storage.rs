@@ -27,15 +27,16 @@
 //!       spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 10Gi } } }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
-    /// What is to be done about a violation.
+    /// About absent `volumeClaimTemplates`, and about a retention policy that deletes claims.
     pub action: Action,
 }
 

@@ -31,6 +31,7 @@
 //!   selector: { matchLabels: { app: mysql } }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
@@ -38,10 +39,10 @@ use crate::budget::{Coverage, coverage};
 use crate::facts::{Amount, Budget, Evidence, Limit};
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
-    /// What is to be done about a violation.
+    /// About pods that no budget covers while the policy gives none, a budget that lets no pod be evicted, and two that overlap.
     pub action: Action,
 }
 

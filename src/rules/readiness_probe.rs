@@ -29,15 +29,16 @@
 //!     readinessProbe: { tcpSocket: { port: 3306 } }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
-    /// What is to be done about a violation.
+    /// About a container that names a port and has no `readinessProbe`.
     pub action: Action,
 }
 

@@ -32,18 +32,19 @@
 
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 use crate::facts::{Evidence, Way};
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
     /// About too few replicas, and about zero where that isn't allowed.
     pub action: Action,
-    /// The fewest replicas; at least 1.
+    /// The fewest replicas.
     #[serde(deserialize_with = "super::count")]
     pub minimum: NonZeroU32,
     /// About an even count. Zero is not even.

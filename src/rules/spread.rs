@@ -30,16 +30,17 @@
 //!             labelSelector: { matchLabels: { app: mysql } }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 use crate::facts::StatefulSet;
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
-    /// What is to be done about a violation.
+    /// About 2 replicas or more that nothing keeps from landing on one Node together.
     pub action: Action,
 }
 

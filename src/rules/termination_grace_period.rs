@@ -25,17 +25,18 @@
 
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
-    /// What is to be done about a violation.
+    /// About a shorter one.
     pub action: Action,
-    /// The fewest seconds between SIGTERM and SIGKILL; at least 1.
+    /// The fewest seconds between SIGTERM and SIGKILL; 0 is always a violation.
     #[serde(default = "one", deserialize_with = "super::count")]
     pub minimum_seconds: NonZeroU32,
 }

@@ -25,16 +25,17 @@
 //!   updateStrategy: { type: RollingUpdate }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
 use crate::facts::UpdateStrategy;
 
 /// Settings of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping")]
 pub struct Settings {
-    /// What is to be done about a violation.
+    /// About `OnDelete`, and about a `partition` that leaves every pod out.
     pub action: Action,
 }
 

@@ -9,6 +9,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use super::Connections;
 use crate::admission::Admission;
@@ -38,7 +40,7 @@ pub fn router(context: Context) -> Router {
 
 /// `ok`, or 503 and every part with its state; with `?verbose` every part in any case.
 async fn ready(State(context): State<Context>, RawQuery(query): RawQuery) -> Response {
-    let ready = context.health.is_ready();
+    let ready = context.health.tell_readiness();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose =
         query.is_some_and(|query| query.split('&').any(|pair| pair == "verbose" || pair.starts_with("verbose=")));
@@ -68,7 +70,11 @@ fn one_line(text: &str) -> String {
 
 async fn metrics(State(context): State<Context>) -> Response {
     context.metrics.connections_open(context.connections.open());
-    context.admission.take_census(Timestamp::now());
+    context.metrics.health(&context.health);
+    // It looks at everything that is cached: requests must not wait for that.
+    if let Err(error) = spawn_blocking(move || context.admission.take_census(Timestamp::now())).await {
+        warn!(%error, "the census failed; its gauges are old");
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], context.metrics.encode()).into_response()
 }

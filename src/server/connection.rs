@@ -19,15 +19,26 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tracing::debug;
 
+use super::connections::Visit;
 use super::patience::{Expiry, InFlight, Patient, Pulse};
 use super::{Limits, Phase, Shutdown};
 use crate::telemetry::Metrics;
 
-/// The longest head of a request; the API server's are under 1 KiB.
-const HEAD: usize = 64 << 10;
+/// The longest head of a request, and the most that is read of a connection at a time; the API server's heads are under 1 KiB.
+const HEAD: usize = 16 << 10;
 
 /// Requests at once on one HTTP/2 connection.
-const STREAMS: u32 = 128;
+const STREAMS: u32 = 64;
+
+/// The bytes of bodies that an HTTP/2 client may send before they are asked for: HTTP/2's own default, and the least.
+const WINDOW: u32 = 65_535;
+
+/// The bytes of an answer that wait for an HTTP/2 client to take them.
+const ANSWER: usize = 64 << 10;
+
+/// Requests that an HTTP/2 client may take back before they were looked at, and errors of its own that it may make; past
+/// either the connection ends ("rapid reset").
+const RESETS: (usize, usize) = (20, 64);
 
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
@@ -46,11 +57,11 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Answers the requests of a connection until either side ends it or its time runs out.
-    pub(super) async fn serve<S>(&self, stream: S, http2: bool)
+    pub(super) async fn serve<S>(&self, stream: S, http2: bool, visit: Visit)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let pulse = Pulse::new(self.limits, http2);
+        let pulse = Pulse::new(self.limits, http2, visit);
         let io = TokioIo::new(Patient::new(stream, pulse.clone()));
         let service = service_fn(|request| self.clone().answer(pulse.request(), request));
         let builder = builder(http2);
@@ -66,6 +77,11 @@ impl Shared {
         connection.as_mut().graceful_shutdown();
         match expiry {
             Some(Expiry::Slow) => self.metrics.rejected("slow"),
+            // It may hear of it, if that takes no time.
+            Some(Expiry::Crowded) => {
+                self.metrics.rejected("connections");
+                drop(connection.now_or_never());
+            }
             Some(Expiry::Idle) => drop(timeout(GOODBYE, connection).await),
             None => {
                 if let Err(Expiry::Slow) = pulse.watch(connection).await {
@@ -85,8 +101,9 @@ impl Shared {
 impl Shared {
     /// Answers one request. Dropped, with everything it waits for, when the connection ends (L36). A panic ends nothing but
     /// the request.
-    async fn answer(self, in_flight: InFlight, request: Request<Incoming>) -> Result<Response, Infallible> {
+    async fn answer(self, in_flight: InFlight, mut request: Request<Incoming>) -> Result<Response, Infallible> {
         let http2 = request.version() == Version::HTTP_2;
+        request.extensions_mut().insert(in_flight.progress());
         let answered = AssertUnwindSafe(self.router.oneshot(request)).catch_unwind().await;
         let mut response = answered.map_or_else(
             |_panic| {
@@ -97,6 +114,9 @@ impl Shared {
         );
         if !http2 && self.shutdown.phase() != Phase::Serving {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if response.status().is_success() {
+            in_flight.succeeded();
         }
         drop(in_flight);
         Ok(response)
@@ -111,6 +131,11 @@ fn builder(http2: bool) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(ANSWER)
+        .max_pending_accept_reset_streams(RESETS.0)
+        .max_local_error_reset_streams(RESETS.1)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1);
     if http2 { builder.http2_only() } else { builder.http1_only() }
@@ -131,6 +156,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+    use crate::server::Connections;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: quorate\r\n\r\n";
 
@@ -140,7 +166,10 @@ mod tests {
         let router = Router::new().route("/", get(|| async { "hello" }));
         let (limits, shutdown) = (Limits::default(), Shutdown::default());
         let shared = Shared { router, limits, metrics: Arc::clone(&metrics), shutdown };
-        tokio::spawn(async move { shared.serve(server, false).await });
+        tokio::spawn(async move {
+            let visit = Connections::new(1).enter().await.unwrap();
+            shared.serve(server, false, visit).await;
+        });
         (client, metrics)
     }
 

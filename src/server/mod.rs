@@ -7,9 +7,12 @@
 pub mod admin;
 mod body;
 mod connection;
+mod connections;
 mod deadline;
 mod limits;
+mod line;
 mod listen;
+mod memory;
 mod patience;
 mod port;
 mod probe;
@@ -17,9 +20,11 @@ mod shutdown;
 mod supervise;
 pub mod tls;
 pub mod webhook;
+mod weight;
 
+pub use connections::Connections;
 pub use deadline::duration;
-pub use limits::{Connections, Limits};
+pub use limits::Limits;
 pub use listen::listen;
 pub use port::Port;
 pub use probe::{Probe, dial_self};

@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use super::Limits;
+use super::connections::Visit;
+use super::line::Standing;
 
 /// How a connection's time ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +24,15 @@ pub(super) enum Expiry {
     Idle,
     /// A request's head, or the reading of an answer, takes too long.
     Slow,
+    /// Another connection needs its place.
+    Crowded,
 }
 
 /// What a connection is doing, and from when.
 #[derive(Debug, Clone)]
 pub(super) struct Pulse {
     beat: Arc<Mutex<Beat>>,
+    visit: Arc<Visit>,
     limits: Limits,
     /// HTTP/2: bytes outside requests are pings and window updates, not the beginning of a head.
     multiplexed: bool,
@@ -46,34 +51,42 @@ enum Activity {
     Idle(Instant),
     /// The head of a request is coming, since then.
     Head(Instant),
-    /// So many requests are being answered; they know their own time.
-    Requests(usize),
+    /// So many requests have come, of which so many are being answered; they know their own time.
+    Requests { all: usize, answering: usize },
 }
 
 impl Pulse {
-    pub(super) fn new(limits: Limits, multiplexed: bool) -> Self {
+    pub(super) fn new(limits: Limits, multiplexed: bool, visit: Visit) -> Self {
         let beat = Beat { activity: Activity::Idle(Instant::now()), stalled: None };
-        Self { beat: Arc::new(Mutex::new(beat)), limits, multiplexed }
+        Self { beat: Arc::new(Mutex::new(beat)), visit: Arc::new(visit), limits, multiplexed }
     }
 
     /// A request begins; it ends with the value.
     pub(super) fn request(&self) -> InFlight {
         let mut beat = self.beat();
         beat.activity = match beat.activity {
-            Activity::Requests(count) => Activity::Requests(count + 1),
-            Activity::Idle(_) | Activity::Head(_) => Activity::Requests(1),
+            Activity::Requests { all, answering } => Activity::Requests { all: all + 1, answering },
+            Activity::Head(_) => Activity::Requests { all: 1, answering: 0 },
+            Activity::Idle(_) => {
+                self.visit.asks();
+                Activity::Requests { all: 1, answering: 0 }
+            }
         };
         drop(beat);
         InFlight(self.clone())
     }
 
-    /// Drives a connection until it ends, or its time does.
+    /// Drives a connection until it ends, its time does, or its place is needed.
     pub(super) async fn watch<C: Future>(&self, connection: Pin<&mut C>) -> Result<C::Output, Expiry> {
         let mut connection = connection;
         let mut timer = pin!(sleep_until(Instant::now()));
+        let mut must_go = pin!(self.visit.must_go());
         poll_fn(|context| {
             if let Poll::Ready(output) = connection.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
+            }
+            if must_go.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(Expiry::Crowded));
             }
             let Some((deadline, expiry)) = self.deadline() else { return Poll::Pending };
             if timer.deadline() != deadline {
@@ -90,7 +103,7 @@ impl Pulse {
         let activity = match beat.activity {
             Activity::Idle(since) => Some((since + self.limits.idle, Expiry::Idle)),
             Activity::Head(since) => Some((since + self.limits.head, Expiry::Slow)),
-            Activity::Requests(_) => None,
+            Activity::Requests { .. } => None,
         };
         let write = beat.stalled.map(|since| (since + self.limits.write, Expiry::Slow));
         activity.into_iter().chain(write).min_by_key(|(deadline, _)| *deadline)
@@ -100,6 +113,7 @@ impl Pulse {
         let mut beat = self.beat();
         if let (Activity::Idle(_), false) = (beat.activity, self.multiplexed) {
             beat.activity = Activity::Head(Instant::now());
+            self.visit.asks();
         }
     }
 
@@ -114,17 +128,70 @@ impl Pulse {
     }
 }
 
-/// A request that is being answered.
+/// A request that has come and isn't answered yet.
 #[derive(Debug)]
 pub(super) struct InFlight(Pulse);
+
+impl InFlight {
+    /// For the request to tell how far it is.
+    pub(super) fn progress(&self) -> Progress {
+        Progress(self.0.clone())
+    }
+
+    /// It was answered with success.
+    pub(super) fn succeeded(&self) {
+        self.0.visit.succeeded();
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut beat = self.0.beat();
         beat.activity = match beat.activity {
-            Activity::Requests(count) if count > 1 => Activity::Requests(count - 1),
-            _ => Activity::Idle(Instant::now()),
+            Activity::Requests { all, answering } if all > 1 => Activity::Requests { all: all - 1, answering },
+            _ => {
+                self.0.visit.rests();
+                Activity::Idle(Instant::now())
+            }
         };
+    }
+}
+
+/// Tells the connection how far one of its requests is; an extension of the request.
+#[derive(Debug, Clone)]
+pub(super) struct Progress(Pulse);
+
+impl Progress {
+    /// How its connection stands.
+    pub(super) fn standing(&self) -> Standing {
+        self.0.visit.standing()
+    }
+
+    /// The request is being answered, as long as the value lives: its connection stays meanwhile.
+    pub(super) fn answering(&self) -> Answering {
+        let mut beat = self.0.beat();
+        if let Activity::Requests { answering, .. } = &mut beat.activity {
+            *answering += 1;
+            self.0.visit.is_answered();
+        }
+        drop(beat);
+        Answering(self.0.clone())
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Answering(Pulse);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut beat = self.0.beat();
+        if let Activity::Requests { all, answering } = &mut beat.activity {
+            *answering = answering.saturating_sub(1);
+            if *answering == 0 && *all > 1 {
+                self.0.visit.asks();
+            }
+        }
     }
 }
 

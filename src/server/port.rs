@@ -2,18 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::connection::Shared;
+use super::connections::Visit;
 use super::tls::H2;
 use super::{Connections, Limits, Phase, Shutdown};
 use crate::telemetry::Metrics;
@@ -45,15 +50,15 @@ impl Port {
     /// [`Limits::finish`]. Returns whether all were.
     pub async fn serve(self) -> bool {
         let Self { listener, tls, router, limits, connections, shutdown, metrics } = self;
-        let tls = tls.map(TlsAcceptor::from);
-        let shared = Shared { router, limits, metrics, shutdown };
+        let shared = Shared { router, limits, metrics, shutdown: shutdown.clone() };
+        let entrance = Entrance::new(tls, shared, connections.clone());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = shared.shutdown.reached(Phase::Stopping) => break,
+                () = shutdown.reached(Phase::Stopping) => break,
             };
             match accepted {
-                Ok((stream, peer)) => enter(stream, peer, tls.as_ref(), &shared, &connections),
+                Ok((stream, peer)) => entrance.enter(stream, peer).await,
                 Err(error) => wait_out(&error).await,
             }
         }
@@ -62,39 +67,58 @@ impl Port {
     }
 }
 
-/// Starts serving a connection. Where there is no room it is closed at once, so that its client learns so and tries another
-/// replica, rather than wait in a queue until the API server's timeout.
-fn enter(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, shared: &Shared, connections: &Connections) {
-    let Some(slot) = connections.enter() else { return shared.metrics.rejected("connections") };
-    tune(&stream);
-    let (tls, shared, connections) = (tls.cloned(), shared.clone(), connections.clone());
-    tokio::spawn(async move {
-        match shake_hands(stream, tls, shared.limits.handshake).await {
-            Ok(Stream::Plain(stream)) => shared.serve(stream, false).await,
-            Ok(Stream::Tls(stream)) => {
+/// What every connection needs to be served.
+#[derive(Clone)]
+struct Entrance {
+    tls: Option<Arc<ServerConfig>>,
+    /// Handshakes that are being computed, each a quarter of a millisecond: beyond half of the processors they wait, so that
+    /// a flood of them leaves the other half to those who are in.
+    handshakes: Arc<Semaphore>,
+    shared: Shared,
+    connections: Connections,
+}
+
+impl Entrance {
+    fn new(tls: Option<Arc<ServerConfig>>, shared: Shared, connections: Connections) -> Self {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        Self { tls, handshakes: Arc::new(Semaphore::new(processors.div_ceil(2))), shared, connections }
+    }
+
+    /// Starts serving a connection. Where all that are open are being answered it is closed at once, so that its client
+    /// learns so and tries another replica, rather than wait in a queue until the API server's timeout.
+    async fn enter(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(visit) = self.connections.enter().await else { return self.shared.metrics.rejected("connections") };
+        tune(&stream);
+        tokio::spawn(self.clone().serve(stream, peer, visit));
+    }
+
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, visit: Visit) {
+        let Some(tls) = &self.tls else { return self.shared.serve(stream, false, visit).await };
+        let shaken = tokio::select! {
+            shaken = timeout(self.shared.limits.handshake, self.shake_hands(stream, tls)) => shaken,
+            () = visit.must_go() => return self.shared.metrics.rejected("connections"),
+        };
+        match shaken.unwrap_or_else(|late| Err(late.into())) {
+            Ok(stream) => {
                 let http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-                shared.serve(stream, http2).await;
+                self.shared.serve(stream, http2, visit).await;
             }
-            Err(error) if connections.is_own(peer) => debug!(%error, "Quorate's own dial ended"),
+            Err(error) if self.connections.is_own(peer) => debug!(%error, "Quorate's own dial ended"),
             Err(error) => {
                 debug!(%error, "a TLS handshake failed");
-                shared.metrics.rejected("handshake");
+                self.shared.metrics.rejected("handshake");
             }
         }
-        drop(slot);
-    });
-}
+    }
 
-/// A connection that is ready for requests.
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>, patience: Duration) -> io::Result<Stream> {
-    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
-    let shaken = timeout(patience, tls.accept(stream)).await?;
-    shaken.map(|stream| Stream::Tls(Box::new(stream)))
+    async fn shake_hands(&self, stream: TcpStream, tls: &Arc<ServerConfig>) -> io::Result<Box<TlsStream<TcpStream>>> {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let turn = self.handshakes.acquire().await;
+        let answer = hello.into_stream(Arc::clone(tls));
+        drop(turn);
+        // On the heap: it is large, and every connection's task would have room for it.
+        answer.await.map(Box::new)
+    }
 }
 
 /// Answers are small and wanted at once: no waiting for more to send (L38).

@@ -139,7 +139,7 @@ impl ServerCertVerifier for OwnCertificate {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.serving.pair().key().cert.first() == Some(leaf) {
+        if self.serving.pair().is_some_and(|served| served.key().cert.first() == Some(leaf)) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())

@@ -16,7 +16,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const WELL: Duration = Duration::from_mins(1);
 
 /// Runs the task that `start` makes, and whenever it ends or panics, again after a pause. Each restart is logged and counted
-/// under `name`, which `/readyz?verbose` shows as degraded meanwhile. Never returns; the task ends when this is dropped.
+/// under `name`, which `/readyz?verbose` shows as degraded meanwhile, or as not ready where it wasn't before. Never returns; the
+/// task ends when this is dropped.
 pub async fn supervise<F>(name: &'static str, metrics: Arc<Metrics>, health: Arc<Health>, mut start: impl FnMut() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -32,9 +33,13 @@ where
         }
         error!(task = name, reason, again_in = ?pause, "a background task ended");
         metrics.task_restarted(name);
-        health.set(name, State::Degraded(format!("the task {reason} and is started again")));
+        let before = health.state(name).unwrap_or(State::Ok);
+        let why = format!("the task {reason} and is started again");
+        // A cache whose first list is not complete does not become ready by failing.
+        let is_ready = !matches!(before, State::NotReady(_));
+        health.set(name, if is_ready { State::Degraded(why) } else { State::NotReady(why) });
         sleep(pause).await;
-        health.set(name, State::Ok);
+        health.set(name, before);
         pause = (pause * 2).min(PAUSES.1);
     }
 }
@@ -67,5 +72,17 @@ mod tests {
         assert!(starts.load(Ordering::SeqCst) > 5);
         assert!(metrics.encode().contains("quorate_task_restarts_total{task=\"certificate\"}"));
         assert!(health.is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_fails_makes_nobody_ready() {
+        let health = Arc::new(Health::default());
+        health.set("cache-nodes", State::NotReady("not listed yet".to_owned()));
+        let supervised = supervise("cache-nodes", Arc::default(), Arc::clone(&health), || async {});
+        tokio::pin!(supervised);
+        for _ in 0..100 {
+            tokio::time::timeout(Duration::from_millis(50), &mut supervised).await.unwrap_err();
+            assert!(!health.is_ready());
+        }
     }
 }

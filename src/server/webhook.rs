@@ -1,18 +1,22 @@
 //! The webhook's routes: `POST /validate` and `POST /mutate`, each an AdmissionReview in, one out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::from_fn_with_state;
+use axum::http::{Extensions, HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::time::Instant;
 
-use super::limits::{Limits, Requests, limit_requests};
-use super::{body, deadline};
+use super::body::{self, Error};
+use super::limits::{Limits, Requests};
+use super::line::Standing;
+use super::memory::Memory;
+use super::patience::Progress;
+use super::{deadline, weight};
 use crate::admission::{Admission, Webhook};
 use crate::telemetry::Metrics;
 
@@ -29,41 +33,72 @@ pub struct Context {
 
 /// The routes.
 pub fn router(context: Context) -> Router {
-    let requests = Requests::new(context.limits.requests, Arc::clone(&context.metrics));
-    Router::new()
-        .route("/validate", post(validate))
-        .route("/mutate", post(mutate))
-        .layer(from_fn_with_state(requests, limit_requests))
-        .with_state(context)
+    let Context { admission, metrics, limits } = context;
+    let (requests, memory) = (Requests::new(limits.requests), Memory::new(limits.body_memory));
+    Router::new().route("/validate", post(validate)).route("/mutate", post(mutate)).with_state(Reviews {
+        admission,
+        metrics,
+        limits,
+        requests,
+        memory,
+    })
 }
 
-async fn validate(State(context): State<Context>, query: RawQuery, headers: HeaderMap, body: Body) -> Response {
-    context.review(Webhook::Validate, query, &headers, body).await
+async fn validate(State(reviews): State<Reviews>, query: RawQuery, request: Request<Body>) -> Response {
+    reviews.answer(Webhook::Validate, query, request).await
 }
 
-async fn mutate(State(context): State<Context>, query: RawQuery, headers: HeaderMap, body: Body) -> Response {
-    context.review(Webhook::Mutate, query, &headers, body).await
+async fn mutate(State(reviews): State<Reviews>, query: RawQuery, request: Request<Body>) -> Response {
+    reviews.answer(Webhook::Mutate, query, request).await
 }
 
-impl Context {
-    /// Reads the body and lets admission answer it, both within the time that the query gives.
-    async fn review(&self, webhook: Webhook, RawQuery(query): RawQuery, headers: &HeaderMap, body: Body) -> Response {
-        if !is_json(headers) {
+/// What both routes share.
+#[derive(Debug, Clone)]
+struct Reviews {
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    requests: Requests,
+    memory: Memory,
+}
+
+impl Reviews {
+    async fn answer(&self, webhook: Webhook, RawQuery(query): RawQuery, request: Request<Body>) -> Response {
+        let (head, body) = request.into_parts();
+        if !is_json(&head.headers) {
             self.metrics.rejected("content_type");
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json\n").into_response();
         }
-        let until = Instant::now() + deadline::of(query.as_deref());
-        let bytes = match body::read(body, self.limits.body, until - Instant::now()).await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                error.rejection().into_iter().for_each(|reason| self.metrics.rejected(reason));
-                return error.into_response();
-            }
-        };
-        match self.admission.answer(webhook, bytes, until - Instant::now()).await {
+        let time = deadline::of(query.as_deref());
+        self.review(webhook, &head.extensions, body, time).await.unwrap_or_else(|error| {
+            error.rejection().into_iter().for_each(|reason| self.metrics.rejected(reason));
+            error.into_response()
+        })
+    }
+
+    /// Reads the body and lets admission answer it, both within `time`, once there is room for each.
+    async fn review(
+        &self,
+        webhook: Webhook,
+        connection: &Extensions,
+        body: Body,
+        time: Duration,
+    ) -> Result<Response, Error> {
+        let until = Instant::now() + time;
+        let progress = connection.get::<Progress>();
+        let room = self.memory.body(progress.map_or(Standing::Unproven, Progress::standing));
+        let (bytes, mut room) = body::read(body, self.limits.body, time.min(self.limits.body_time), room).await?;
+        let _answering = progress.map(Progress::answering);
+        let _slot = self.requests.enter().ok_or(Error::TooMany)?;
+        let weight = weight::of(webhook, &bytes);
+        if !self.memory.could_hold(room.bytes() + weight) {
+            return Err(Error::TooMuch);
+        }
+        room.grow(weight).await?;
+        Ok(match self.admission.answer(webhook, bytes, until - Instant::now()).await {
             Ok(answer) => ([(header::CONTENT_TYPE, JSON)], answer).into_response(),
             Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-        }
+        })
     }
 }
 

@@ -1,12 +1,15 @@
-//! Metrics, as Prometheus scrapes them from `/metrics`.
+//! Metrics, as Prometheus scrapes them from `/metrics`; `docs/metrics.md` describes each.
 //!
 //! Labels come from closed sets only, so that nothing a client sends can grow the number of series (L37): what isn't in its
 //! label's set is counted as `other`.
 
+mod labels;
+mod process;
+mod registry;
+
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,141 +17,85 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use self::labels::{ACTION, CACHE, KIND, OPERATION, Pair, REASON, RESULT, TASK, VERDICT, WEBHOOK, WRITE, WRITTEN};
+use super::{Health, State};
 use crate::rules::Rule;
 
-const WEBHOOKS: &[&str] = &["validate", "mutate"];
-const OPERATIONS: &[&str] = &["CREATE", "UPDATE", "DELETE", "CONNECT"];
-const VERDICTS: &[&str] = &["allow", "warn", "deny", "error"];
-const ACTIONS: &[&str] = &["Deny", "Warn", "Audit", "Exempt"];
-const INTERNAL_ERRORS: &[&str] = &["undecodable", "deadline", "panic", "live_read", "patch"];
-const RESULTS: &[&str] = &["success", "failure"];
-const REJECTIONS: &[&str] = &["connections", "requests", "handshake", "slow", "body_size", "body_time", "content_type"];
-const TASKS: &[&str] = &["policies", "certificate", "self_dial", "cluster", "budgets"];
-const BUDGET_OPERATIONS: &[&str] = &["create", "apply", "delete"];
-const BUDGET_RESULTS: &[&str] = &["success", "conflict", "failure"];
-
-/// Upper bounds in seconds: a decision takes tens of microseconds, one with live reads milliseconds, and the API server waits
-/// three seconds at most.
-const DURATIONS: [f64; 14] =
-    [50e-6, 100e-6, 200e-6, 400e-6, 800e-6, 0.0016, 0.0032, 0.0064, 0.0125, 0.025, 0.1, 0.4, 1.0, 3.0];
-
+type Counters<const LABELS: usize> = Family<[Pair; LABELS], Counter>;
+type Gauges<const LABELS: usize> = Family<[Pair; LABELS], Gauge>;
+type Histograms<const LABELS: usize> = Family<[Pair; LABELS], Histogram, fn() -> Histogram>;
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// The metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<Request, Counter>,
-    durations: Family<Webhook, Histogram, fn() -> Histogram>,
-    violations: Family<Violation, Counter>,
-    exemptions: Family<ByRule, Gauge>,
+    requests: Counters<3>,
+    durations: Histograms<1>,
+    violations: Counters<2>,
+    exemptions: Gauges<1>,
     pending_injections: Gauge,
-    internal_errors: Family<Kind, Counter>,
+    internal_errors: Counters<1>,
     policies: Gauge,
-    policy_reloads: Family<Outcome, Counter>,
-    certificate_reloads: Family<Outcome, Counter>,
+    policy_reloads: Counters<1>,
+    certificate_reloads: Counters<1>,
     certificate_expiry: Seconds,
+    authority_expiry: Seconds,
     connections: Gauge,
-    rejected: Family<Reason, Counter>,
-    restarts: Family<Task, Counter>,
+    rejected: Counters<1>,
+    ready: Gauge,
+    degraded: Gauges<1>,
+    restarts: Counters<1>,
+    cache_silence: Family<[Pair; 1], Seconds>,
     budgets: Gauge,
-    budget_writes: Family<BudgetWrite, Counter>,
-    budget_leader: Gauge,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
-    webhook: &'static str,
-    operation: &'static str,
-    verdict: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Webhook {
-    webhook: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Violation {
-    rule: &'static str,
-    action: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByRule {
-    rule: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Task {
-    task: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BudgetWrite {
-    operation: &'static str,
-    result: &'static str,
+    budget_writes: Counters<2>,
+    failing_namespaces: Gauge,
+    /// Without a series until the controller runs: where it is switched off, that nobody leads is no fault.
+    budget_leader: Gauges<0>,
 }
 
 impl Metrics {
     /// A review was answered: by which webhook (`validate`, `mutate`), for which operation (`CREATE`, …), with which verdict
     /// (`allow`, `warn`, `deny`, `error`), and how long it took.
     pub fn answered(&self, webhook: &'static str, operation: &'static str, verdict: &'static str, took: Duration) {
-        let webhook = one_of(WEBHOOKS, webhook);
-        let labels = Request { webhook, operation: one_of(OPERATIONS, operation), verdict: one_of(VERDICTS, verdict) };
-        self.requests.get_or_create(&labels).inc();
-        self.durations.get_or_create(&Webhook { webhook }).observe(took.as_secs_f64());
+        let webhook = WEBHOOK.is(webhook);
+        self.requests.get_or_create(&[webhook, OPERATION.is(operation), VERDICT.is(verdict)]).inc();
+        self.durations.get_or_create(&[webhook]).observe(took.as_secs_f64());
     }
 
     /// A violation was found, and which action it led to (`Exempt` where an exemption covers it).
     pub fn violation(&self, rule: Rule, action: &'static str) {
-        self.violations.get_or_create(&Violation { rule: rule.name(), action: one_of(ACTIONS, action) }).inc();
+        self.violations.get_or_create(&[by(rule), ACTION.is(action)]).inc();
     }
 
     /// So many StatefulSets are exempt from the rule now.
     pub fn exemptions_active(&self, rule: Rule, count: usize) {
-        let labels = ByRule { rule: rule.name() };
-        self.exemptions.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.exemptions.get_or_create(&[by(rule)]).set(whole(count));
     }
 
     /// So many StatefulSets lack something that policies want injected (L24).
     pub fn pending_injections(&self, count: usize) {
-        self.pending_injections.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.pending_injections.set(whole(count));
     }
 
     /// Quorate failed inside a request: `undecodable`, `deadline`, `panic`, `live_read`, `patch`.
     pub fn internal_error(&self, kind: &'static str) {
-        self.internal_errors.get_or_create(&Kind { kind: one_of(INTERNAL_ERRORS, kind) }).inc();
+        self.internal_errors.get_or_create(&[KIND.is(kind)]).inc();
     }
 
     /// So many policies are in force.
     pub fn policies_loaded(&self, count: usize) {
-        self.policies.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.policies.set(whole(count));
     }
 
     /// Policy files were read again.
     pub fn policies_reloaded(&self, succeeded: bool) {
-        self.policy_reloads.get_or_create(&outcome(succeeded)).inc();
+        self.policy_reloads.get_or_create(&[outcome(succeeded)]).inc();
     }
 
     /// The serving certificate's files changed and were read again.
     pub fn certificate_reloaded(&self, succeeded: bool) {
-        self.certificate_reloads.get_or_create(&outcome(succeeded)).inc();
+        self.certificate_reloads.get_or_create(&[outcome(succeeded)]).inc();
     }
 
     /// The certificate that is served now ends at this time.
@@ -157,38 +104,64 @@ impl Metrics {
         self.certificate_expiry.set(since_epoch.as_secs_f64());
     }
 
+    /// The CA that Quorate manages itself ends at this time.
+    pub fn authority_expires(&self, at: SystemTime) {
+        let since_epoch = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.authority_expiry.set(since_epoch.as_secs_f64());
+    }
+
     /// So many connections are open on the webhook's port.
     pub fn connections_open(&self, count: usize) {
-        self.connections.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.connections.set(whole(count));
     }
 
     /// A client met a limit before anything was decided: `connections`, `requests`, `handshake`, `slow`, `body_size`,
-    /// `body_time`, `content_type`.
+    /// `body_time`, `body_memory`, `body_values`, `content_type`.
     pub fn rejected(&self, reason: &'static str) {
-        self.rejected.get_or_create(&Reason { reason: one_of(REJECTIONS, reason) }).inc();
+        self.rejected.get_or_create(&[REASON.is(reason)]).inc();
     }
 
-    /// A background task ended or panicked and is started again: `policies`, `certificate`, `self_dial`, `cluster`,
-    /// `budgets`.
+    /// What `/readyz` says now.
+    pub fn health(&self, health: &Health) {
+        self.ready.set(i64::from(health.is_ready()));
+        for (part, state) in health.states() {
+            self.degraded.get_or_create(&[("part", part)]).set(i64::from(state != State::Ok));
+        }
+    }
+
+    /// A background task ended or panicked and is started again: `policies`, `certificate`, `client_ca`, `self_dial`,
+    /// `budgets`, `registration`, or that of a cache.
     pub fn task_restarted(&self, task: &'static str) {
-        self.restarts.get_or_create(&Task { task: one_of(TASKS, task) }).inc();
+        self.restarts.get_or_create(&[TASK.is(task)]).inc();
+    }
+
+    /// For how long nothing was heard from the API server about what a cache (`cache-services`, …) holds.
+    pub fn cache_silence(&self, cache: &'static str, silence: Duration) {
+        self.cache_silence.get_or_create(&[CACHE.is(cache)]).set(silence.as_secs_f64());
     }
 
     /// This replica looks after so many budgets: all of ours where it leads, else none.
     pub fn budgets_managed(&self, count: usize) {
-        self.budgets.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.budgets.set(whole(count));
     }
 
     /// A budget was written, by `operation` (`create`, `apply`, `delete`) and `result` (`success`, `conflict`, `failure`).
     pub fn budget_written(&self, operation: &'static str, result: &'static str) {
-        let labels =
-            BudgetWrite { operation: one_of(BUDGET_OPERATIONS, operation), result: one_of(BUDGET_RESULTS, result) };
-        self.budget_writes.get_or_create(&labels).inc();
+        self.budget_writes.get_or_create(&[WRITE.is(operation), WRITTEN.is(result)]).inc();
     }
 
-    /// Whether this replica's controller looks after budgets now.
+    /// In so many namespaces budgets are still not as they shall be after several attempts.
+    pub fn budgets_failing(&self, namespaces: usize) {
+        self.failing_namespaces.set(whole(namespaces));
+    }
+
+    /// Whether this replica's controller looks after budgets now. One that doesn't knows of none and of no failure.
     pub fn leads_budgets(&self, leads: bool) {
-        self.budget_leader.set(i64::from(leads));
+        self.budget_leader.get_or_create(&[]).set(i64::from(leads));
+        if !leads {
+            self.budgets_managed(0);
+            self.budgets_failing(0);
+        }
     }
 
     /// All metrics in the `OpenMetrics` text format.
@@ -201,123 +174,16 @@ impl Metrics {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::with_prefix("quorate");
-        let metrics = Self {
-            requests: register(&mut registry, "admission_requests", "Reviews answered", Family::default()),
-            durations: register(
-                &mut registry,
-                "admission_duration_seconds",
-                "Time from the request's bytes to the answer's",
-                Family::new_with_constructor(|| Histogram::new(DURATIONS)),
-            ),
-            violations: register(&mut registry, "violations", "Violations found by admission", Family::default()),
-            exemptions: register(
-                &mut registry,
-                "exemptions_active",
-                "StatefulSets that are exempt from a rule now",
-                Family::default(),
-            ),
-            pending_injections: register(
-                &mut registry,
-                "pending_injections",
-                "StatefulSets that lack something that policies want injected",
-                Gauge::default(),
-            ),
-            internal_errors: register(
-                &mut registry,
-                "internal_errors",
-                "Failures of Quorate inside a request, answered as the policies' onInternalError says",
-                Family::default(),
-            ),
-            policies: register(&mut registry, "policies_loaded", "Policies in force", Gauge::default()),
-            policy_reloads: register(&mut registry, "policy_reloads", "Reloads of policy files", Family::default()),
-            certificate_reloads: register(
-                &mut registry,
-                "certificate_reloads",
-                "Reloads of the serving certificate",
-                Family::default(),
-            ),
-            certificate_expiry: register(
-                &mut registry,
-                "certificate_expiry_timestamp_seconds",
-                "When the certificate that is served ends, in seconds since 1970",
-                Seconds::default(),
-            ),
-            connections: register(&mut registry, "http_connections", "Open webhook connections", Gauge::default()),
-            rejected: register(
-                &mut registry,
-                "http_rejected",
-                "Connections and requests that met a limit of the server",
-                Family::default(),
-            ),
-            budgets: register(
-                &mut registry,
-                "budgets_managed",
-                "PodDisruptionBudgets that this replica looks after",
-                Gauge::default(),
-            ),
-            budget_writes: register(
-                &mut registry,
-                "budget_writes",
-                "Requests that write a PodDisruptionBudget",
-                Family::default(),
-            ),
-            budget_leader: register(
-                &mut registry,
-                "budget_controller_leader",
-                "Whether this replica's controller looks after budgets",
-                Gauge::default(),
-            ),
-            restarts: register(&mut registry, "task_restarts", "Background tasks started again", Family::default()),
-            registry,
-        };
-        metrics.start_at_zero();
-        metrics
-    }
+fn by(rule: Rule) -> Pair {
+    ("rule", rule.name())
 }
 
-impl Metrics {
-    /// Makes the series that alerts watch exist before their first event: a rate can't be taken of what isn't there.
-    fn start_at_zero(&self) {
-        for &result in RESULTS {
-            drop(self.policy_reloads.get_or_create(&Outcome { result }));
-            drop(self.certificate_reloads.get_or_create(&Outcome { result }));
-        }
-        for &rule in Rule::ALL {
-            self.exemptions_active(rule, 0);
-        }
-        for &kind in INTERNAL_ERRORS {
-            drop(self.internal_errors.get_or_create(&Kind { kind }));
-        }
-        for &operation in BUDGET_OPERATIONS {
-            for &result in BUDGET_RESULTS {
-                drop(self.budget_writes.get_or_create(&BudgetWrite { operation, result }));
-            }
-        }
-        for &reason in REJECTIONS {
-            drop(self.rejected.get_or_create(&Reason { reason }));
-        }
-    }
+fn outcome(succeeded: bool) -> Pair {
+    RESULT.is(if succeeded { "success" } else { "failure" })
 }
 
-fn register<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
-where
-    M: prometheus_client::registry::Metric + Clone,
-{
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-const OTHER: &str = "other";
-
-fn one_of(set: &[&'static str], value: &'static str) -> &'static str {
-    if set.contains(&value) { value } else { OTHER }
-}
-
-fn outcome(succeeded: bool) -> Outcome {
-    Outcome { result: if succeeded { "success" } else { "failure" } }
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -335,6 +201,7 @@ mod tests {
         metrics.certificate_expires(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
         metrics.rejected("body_size");
         metrics.policies_loaded(3);
+        metrics.cache_silence("cache-services", Duration::from_secs(7));
         let text = metrics.encode();
         for line in [
             r#"quorate_admission_requests_total{webhook="validate",operation="CREATE",verdict="deny"} 1"#,
@@ -349,9 +216,41 @@ mod tests {
             r#"quorate_policy_reloads_total{result="failure"} 0"#,
             r#"quorate_internal_errors_total{kind="deadline"} 0"#,
             "quorate_policies_loaded 3",
+            r#"quorate_cache_silence_seconds{cache="cache-services"} 7.0"#,
+            r#"quorate_task_restarts_total{task="policies"} 0"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn says_who_leads_only_where_there_is_a_controller() {
+        let metrics = Metrics::default();
+        assert!(!metrics.encode().contains("budget_controller_leader"));
+        metrics.leads_budgets(true);
+        metrics.budgets_managed(7);
+        metrics.budgets_failing(1);
+        assert!(metrics.encode().contains("\nquorate_budget_controller_leader 1\n"));
+        metrics.leads_budgets(false);
+        let text = metrics.encode();
+        for line in ["budget_controller_leader 0", "budgets_managed 0", "budget_namespaces_failing 0"] {
+            assert!(text.contains(&format!("\nquorate_{line}\n")), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn says_what_readyz_says() {
+        let (metrics, health) = (Metrics::default(), Health::default());
+        health.set("tls", State::Ok);
+        health.set("policies", State::Degraded("a file is wrong".to_owned()));
+        metrics.health(&health);
+        let text = metrics.encode();
+        for line in ["ready 1", r#"degraded{part="policies"} 1"#, r#"degraded{part="tls"} 0"#] {
+            assert!(text.contains(&format!("\nquorate_{line}\n")), "{line}: {text}");
+        }
+        health.set("tls", State::NotReady("not dialled yet".to_owned()));
+        metrics.health(&health);
+        assert!(metrics.encode().contains("\nquorate_ready 0\n"));
     }
 
     /// L37
@@ -364,6 +263,7 @@ mod tests {
         metrics.internal_error("other");
         metrics.rejected("other");
         metrics.task_restarted("other");
+        metrics.cache_silence("other", Duration::ZERO);
         let before = count(&metrics);
         for number in 0..10_000 {
             let name: &'static str = format!("name-{number}").leak();
@@ -372,6 +272,7 @@ mod tests {
             metrics.internal_error(name);
             metrics.rejected(name);
             metrics.task_restarted(name);
+            metrics.cache_silence(name, Duration::ZERO);
         }
         assert_eq!(count(&metrics), before);
     }

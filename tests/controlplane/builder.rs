@@ -25,9 +25,19 @@ pub(crate) struct Builder<'c> {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     api_server: Option<String>,
+    replica_of: Option<(PathBuf, Target)>,
     everywhere: bool,
-    registered: bool,
+    until: Until,
     budgets: bool,
+    service: Option<String>,
+}
+
+/// What its start waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Started,
+    Ready,
+    Registered,
 }
 
 impl<'c> Builder<'c> {
@@ -42,9 +52,11 @@ impl<'c> Builder<'c> {
             arguments: Vec::new(),
             environment: Vec::new(),
             api_server: None,
+            replica_of: None,
             everywhere: false,
-            registered: true,
+            until: Until::Registered,
             budgets: false,
+            service: None,
         }
     }
 
@@ -90,6 +102,13 @@ impl<'c> Builder<'c> {
         self
     }
 
+    /// As another replica of this one: not registered itself, with the same certificate, so that a [proxy](super::proxy) can be
+    /// in front of both.
+    pub(crate) fn replica_of(mut self, other: &Quorate<'_>) -> Self {
+        self.replica_of = Some((other.directory(), other.target.clone()));
+        self.unregistered()
+    }
+
     /// Serves every namespace as the shipped configurations say, under the name `quorate`: one of these per cluster.
     pub(crate) fn everywhere(mut self) -> Self {
         self.everywhere = true;
@@ -107,7 +126,20 @@ impl<'c> Builder<'c> {
 
     /// Without webhook configurations: for one that another instance [switches to](Quorate::switch_to).
     pub(crate) fn unregistered(mut self) -> Self {
-        self.registered = false;
+        self.until = Until::Ready;
+        self
+    }
+
+    /// With certificates that it manages itself, as one of the replicas behind a Service. The webhook configurations that it
+    /// looks after are called `quorate`, so whoever starts it makes them, and the Service.
+    pub(crate) fn self_managed(mut self, service: &str) -> Self {
+        self.service = Some(service.to_owned());
+        self.unregistered()
+    }
+
+    /// Without webhook configurations, and its start does not wait until it is ready.
+    pub(crate) fn not_awaited(mut self) -> Self {
+        self.until = Until::Started;
         self
     }
 
@@ -142,7 +174,10 @@ impl<'c> Builder<'c> {
         command
             .args(["--listen", &format!("127.0.0.1:{}", target.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{admin_port}")])
-            .args(["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"])
+            .args(match &self.service {
+                Some(service) => vec!["--self-managed-tls", "--service", service],
+                None => vec!["--tls-cert", "tls.pem", "--tls-key", "tls-key.pem"],
+            })
             .args(["--namespace", NAMESPACE])
             .args(["--budget-controller", if self.budgets { "enabled" } else { "disabled" }])
             .arg("--kubeconfig")
@@ -168,15 +203,26 @@ impl<'c> Builder<'c> {
             everywhere: self.everywhere,
             registered: AtomicBool::new(false),
         };
-        quorate.wait_ready()?;
-        if self.registered {
+        if self.until != Until::Started {
+            quorate.wait_ready()?;
+        }
+        if self.until == Until::Registered {
             quorate.register()?;
         }
         Ok(quorate)
     }
 
-    /// A Service that leads to this host, and a certificate for its name.
+    /// A Service that leads to this host, and a certificate for its name; neither where it sees to that itself.
     fn make_target(&self, binary: &Path, instance: &str, directory: &Path) -> Result<Target> {
+        if let Some(service) = &self.service {
+            return Ok(Target { service: service.clone(), port: free_port()?, authority: Vec::new() });
+        }
+        if let Some((other, target)) = &self.replica_of {
+            for file in ["ca.pem", "tls.pem", "tls-key.pem"] {
+                fs::copy(other.join(file), directory.join(file)).with_context(|| format!("cannot copy {file}"))?;
+            }
+            return Ok(Target { port: free_port()?, ..target.clone() });
+        }
         let service = json!({
             "apiVersion": "v1",
             "kind": "Service",

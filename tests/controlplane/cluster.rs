@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -26,12 +27,16 @@ pub(crate) const USERS: [(&str, &str, &str); 6] = [
     ("scheduler", "system:kube-scheduler", ""),
 ];
 
+/// What the user names of Quorate's ServiceAccounts begin with.
+pub(crate) const QUORATE: &str = "system:serviceaccount:quorate-system:quorate";
+
 /// A running control plane. Its end is the end of its [`Run`].
 pub(crate) struct ControlPlane {
     pub(super) run: Arc<Run>,
     pub(super) programs: PathBuf,
     pub(super) port: u16,
     pub(super) processes: Vec<Process>,
+    pub(super) commands: Vec<Command>,
     pub(super) nodes: AtomicUsize,
     pub(super) volumes: AtomicUsize,
     pub(super) instances: AtomicUsize,
@@ -52,6 +57,7 @@ impl ControlPlane {
             programs: programs::locate(run)?,
             port: free_port()?,
             processes: Vec::new(),
+            commands: Vec::new(),
             nodes: AtomicUsize::new(0),
             volumes: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
@@ -103,6 +109,13 @@ impl ControlPlane {
         self.processes.iter().find(|process| process.name() == name)
     }
 
+    /// Starts one of its programs anew, as it was started before; its process has ended.
+    pub(crate) fn start_again(&self, name: &str) -> Result<Process> {
+        let at = self.processes.iter().position(|process| process.name() == name);
+        let command = at.and_then(|at| self.commands.get(at)).with_context(|| format!("there is no {name}"))?;
+        Process::start(&self.run, name, command)
+    }
+
     /// An error, if one of its processes has ended.
     pub(crate) fn check(&self) -> Result<()> {
         self.processes.iter().try_for_each(Process::check)
@@ -131,15 +144,22 @@ impl ControlPlane {
     ///
     /// An event is written when its request has been answered, so the newest may be a moment away.
     pub(crate) fn audit(&self, resource: &str, namespace: &str, name: &str) -> Result<Vec<Value>> {
+        let mut events = self.audit_log()?;
+        events.retain(|event| {
+            let object = &event["objectRef"];
+            let by_quorate = event["user"]["username"].as_str().is_some_and(|user| user.starts_with(QUORATE));
+            object["resource"] == resource && object["namespace"] == namespace && object["name"] == name && !by_quorate
+        });
+        Ok(events)
+    }
+
+    /// The API server's whole audit log: requests that Quorate may have reviewed, and those of its own ServiceAccounts.
+    pub(crate) fn audit_log(&self) -> Result<Vec<Value>> {
         let log = fs::read_to_string(self.run.path("logs/audit.log")).unwrap_or_default();
         let mut found = Vec::new();
         // The last line may not be whole yet.
         for line in log.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            let event: Value = serde_json::from_str(line).context("the audit log is not JSON")?;
-            let object = &event["objectRef"];
-            if object["resource"] == resource && object["namespace"] == namespace && object["name"] == name {
-                found.push(event);
-            }
+            found.push(serde_json::from_str(line).context("the audit log is not JSON")?);
         }
         Ok(found)
     }

@@ -15,6 +15,7 @@ pub(crate) mod kubectl;
 pub(crate) mod nodes;
 pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod proxy;
 pub(crate) mod quorate;
 pub(crate) mod run;
 pub(crate) mod start;
@@ -28,6 +29,7 @@ use anyhow::Result;
 pub(crate) use cluster::ControlPlane;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use quorate::Quorate;
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use wait::wait_for;
 
 /// The control plane that all tests of a run share: three nodes in three zones, sixteen volumes on each.

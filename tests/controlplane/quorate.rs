@@ -117,6 +117,11 @@ impl<'c> Quorate<'c> {
         self.point_webhooks_at(&self.target)
     }
 
+    /// The same, by way of a proxy in front of it that listens on this port.
+    pub(crate) fn register_behind(&self, port: u16) -> Result<()> {
+        self.point_webhooks_at(&Target { port, ..self.target.clone() })
+    }
+
     /// Sends what this instance's namespaces hold to another instance from now on.
     pub(crate) fn switch_to(&self, other: &Quorate<'_>) -> Result<()> {
         self.point_webhooks_at(&other.target)
@@ -158,7 +163,8 @@ impl<'c> Quorate<'c> {
         (!self.everywhere).then_some(self.instance.as_str())
     }
 
-    pub(super) fn wait_ready(&self) -> Result<()> {
+    /// Returns when it is ready.
+    pub(crate) fn wait_ready(&self) -> Result<()> {
         let ready = wait_for("Quorate to become ready", || {
             if self.process.exit_status()?.is_some() {
                 // Nothing to wait for any more; the process itself is looked at below.
@@ -191,8 +197,8 @@ pub(super) fn log_name(instance: &str) -> String {
     format!("quorate-{instance}")
 }
 
-/// Plain HTTP/1.0, in which the answer ends with the connection.
-fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
+/// The status and the body. Plain HTTP/1.0, in which the answer ends with the connection.
+pub(crate) fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;

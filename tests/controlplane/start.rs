@@ -146,6 +146,7 @@ impl ControlPlane {
         let mut command = Command::new(self.program(name));
         command.args(arguments);
         self.processes.push(Process::start(&self.run, name, &command)?);
+        self.commands.push(command);
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Target {
     pub(crate) service: String,
     /// The port on this host.
     pub(crate) port: u16,
-    /// The certificate's authority, PEM.
+    /// The certificate's authority, PEM; empty where Quorate fills that in.
     pub(crate) authority: Vec<u8>,
 }
 
@@ -57,15 +57,24 @@ pub(crate) fn configurations(target: &Target, instance: Option<&str>) -> Result<
         if let Some(instance) = instance {
             configuration["metadata"]["name"] = json!(format!("quorate-{instance}"));
         }
+        let rules = rules(configuration)?;
         let Some(webhooks) = configuration["webhooks"].as_array_mut() else {
             bail!("a webhook configuration without webhooks: {configuration}");
         };
         for webhook in webhooks {
             let client = &mut webhook["clientConfig"];
-            client["caBundle"] = json!(ByteString(target.authority.clone()));
+            if !target.authority.is_empty() {
+                client["caBundle"] = json!(ByteString(target.authority.clone()));
+            }
             client["service"]["name"] = json!(target.service);
             client["service"]["namespace"] = json!(NAMESPACE);
             client["service"]["port"] = json!(target.port);
+            // As Quorate does once it is ready, to those named `quorate`.
+            webhook["rules"] = webhook["name"].as_str().map_or(Value::Null, |name| rules[name].clone());
+            // As the chart says where it enforces.
+            if webhook["name"] == "statefulsets.validate.quorate.dev" {
+                webhook["failurePolicy"] = json!("Fail");
+            }
             if let Some(instance) = instance {
                 let ours = json!({"key": INSTANCE, "operator": "In", "values": [instance]});
                 match &mut webhook["namespaceSelector"]["matchExpressions"] {
@@ -78,13 +87,20 @@ pub(crate) fn configurations(target: &Target, instance: Option<&str>) -> Result<
     Ok(configurations)
 }
 
+/// The rules that each webhook of a configuration will have, by its name.
+pub(crate) fn rules(configuration: &Value) -> Result<Value> {
+    let rules = configuration["metadata"]["annotations"]["quorate.dev/rules"].as_str();
+    Ok(serde_json::from_str(rules.context("a webhook configuration without the annotation quorate.dev/rules")?)?)
+}
+
 impl ControlPlane {
     /// Installs what Quorate needs in a cluster, once: its namespace, its ServiceAccount and what that may do.
-    pub(super) fn install(&self) -> Result<()> {
+    pub(crate) fn install(&self) -> Result<()> {
         let mut installed = self.installed.lock().map_err(|_| anyhow::anyhow!("the installation failed before"))?;
         if !*installed {
             self.apply_all(&of_kinds(&["Namespace"])?)?;
-            let kinds = ["ServiceAccount", "Lease", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+            let kinds =
+                ["ServiceAccount", "Lease", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
             self.apply_all(&of_kinds(&kinds)?)?;
             *installed = true;
         }
@@ -92,7 +108,7 @@ impl ControlPlane {
     }
 
     /// Applies these objects in their order.
-    pub(super) fn apply_all(&self, items: &[Value]) -> Result<()> {
+    pub(crate) fn apply_all(&self, items: &[Value]) -> Result<()> {
         self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;
         Ok(())
     }
@@ -101,7 +117,7 @@ impl ControlPlane {
     ///
     /// It learns of them by a watch, in the order they were written: once it acts on a marker written last, it knows the
     /// others. The marker's webhooks can't be reached, and match nothing but the object that asks for them.
-    pub(super) fn settle_webhooks(&self) -> Result<()> {
+    pub(crate) fn settle_webhooks(&self) -> Result<()> {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
         let name = format!("marker-{}", MARKERS.fetch_add(1, Ordering::Relaxed));
         let kinds = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
@@ -144,7 +160,8 @@ fn marker(kind: &str, name: &str) -> Value {
     })
 }
 
-fn of_kinds(kinds: &[&str]) -> Result<Vec<Value>> {
+/// The shipped objects of these kinds.
+pub(crate) fn of_kinds(kinds: &[&str]) -> Result<Vec<Value>> {
     let mut objects = manifests()?;
     objects.retain(|object| kinds.iter().any(|kind| object["kind"] == *kind));
     Ok(objects)

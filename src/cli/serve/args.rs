@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::limits::LimitArgs;
 use crate::cli::policy_paths::PolicyPaths;
 use crate::server::duration;
 use crate::telemetry::logs::Format;
@@ -25,7 +26,19 @@ pub(in crate::cli) struct Args {
     /// Its private key, PEM
     #[arg(long, env = "QUORATE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Option<PathBuf>,
-    /// Require client certificates signed by an authority in this PEM file
+    /// Make and renew the certificate, in Secrets of --namespace, and tell the API server of its CA [default where no files are given]
+    #[arg(long, env = "QUORATE_SELF_MANAGED_TLS", conflicts_with_all = ["tls_cert", "standalone"])]
+    pub(super) self_managed_tls: bool,
+    /// The name of Quorate's Service, for a certificate of its own making
+    #[arg(long, env = "QUORATE_SERVICE", value_name = "NAME", default_value = "quorate")]
+    pub(super) service: String,
+    /// How long a CA of its own making lasts; it is renewed after two thirds of that (8760h is a year)
+    #[arg(long, env = "QUORATE_CA_VALIDITY", value_name = "TIME", default_value = "8760h", value_parser = parse_validity)]
+    pub(super) ca_validity: Duration,
+    /// How long a certificate of its own making lasts; it is renewed after two thirds of that (2160h is 90 days)
+    #[arg(long, env = "QUORATE_CERTIFICATE_VALIDITY", value_name = "TIME", default_value = "2160h", value_parser = parse_validity)]
+    pub(super) certificate_validity: Duration,
+    /// Require client certificates signed by an authority in this PEM file; taken up when it changes
     #[arg(long, env = "QUORATE_CLIENT_CA", value_name = "FILE")]
     pub(super) client_ca: Option<PathBuf>,
     /// The Namespace that Quorate runs in, which it never governs [default: the pod's own]
@@ -49,6 +62,8 @@ pub(in crate::cli) struct Args {
     /// How long to go on serving after SIGTERM, until every client knows (10s, 1m30s)
     #[arg(long, env = "QUORATE_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(super) drain: Duration,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
     /// How log lines look
     #[arg(long, env = "QUORATE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
@@ -66,6 +81,13 @@ pub(super) enum Switch {
 
 fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "not an IP address and port such as [::]:8443 or 127.0.0.1:8443")
+}
+
+/// Between a minute, in which there is barely time to renew, and what certificates can say.
+fn parse_validity(text: &str) -> Result<Duration, &'static str> {
+    const RANGE: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(100 * 365 * 24);
+    let validity = duration(text).ok_or("not a time such as 2160h or 30m")?;
+    if RANGE.contains(&validity) { Ok(validity) } else { Err("not between 1m and 876000h, a hundred years") }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, &'static str> {

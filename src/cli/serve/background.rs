@@ -13,11 +13,12 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Runs a task, and again whenever it ends.
+    /// Runs a task, and again whenever it ends; `/readyz?verbose` shows it by this name.
     pub(super) fn run<F>(&self, name: &'static str, start: impl Fn(Arc<Metrics>, Arc<Health>) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.health.begin(name);
         let (metrics, health) = (Arc::clone(&self.metrics), Arc::clone(&self.health));
         let start = move || start(Arc::clone(&metrics), Arc::clone(&health));
         tokio::spawn(supervise(name, Arc::clone(&self.metrics), Arc::clone(&self.health), start));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -17,8 +17,9 @@ use super::Args;
 use super::args::Switch;
 use super::background::Background;
 use crate::admission::Admission;
-use crate::certs::{Files, Serving, client_authorities, follow};
-use crate::cluster::{Cluster, Objects, Source, Target, connect};
+use crate::certs::managed::{Managed, keep};
+use crate::certs::{Clients, Files, Serving, client_authorities, follow, follow_clients};
+use crate::cluster::{Cluster, Kind, Objects, Source, Target, register};
 use crate::controller::{Controller, Lease};
 use crate::files;
 use crate::policy::PolicySet;
@@ -28,13 +29,21 @@ use crate::telemetry::{Health, State};
 /// What the flags name, read, bound and reached.
 pub(super) struct Parts {
     policies: Arc<ArcSwap<PolicySet>>,
-    files: Files,
+    certificates: Certificates,
     serving: Arc<Serving>,
+    clients: Option<Arc<Clients>>,
     tls: Arc<ServerConfig>,
     webhook: TcpListener,
     admin: TcpListener,
     cluster: Option<Cluster>,
     surroundings: Objects,
+    limits: Limits,
+}
+
+/// Where the certificate comes from.
+enum Certificates {
+    Files(Files),
+    Managed(Managed),
 }
 
 /// What serves, ready to run.
@@ -48,17 +57,24 @@ pub(super) struct Server {
 }
 
 impl Parts {
-    /// Reads files, binds sockets, connects to the cluster.
+    /// Reads files, binds sockets, finds the cluster, whose API server may be away for now.
     pub(super) async fn gather(args: &Args, health: &Health) -> anyhow::Result<Self> {
+        let limits = args.limits.limits()?;
         let policies = Arc::new(ArcSwap::from_pointee(policies(args)?));
         let files = certificate_files(args)?;
-        let serving = Arc::new(Serving::new(files.load()?));
-        let clients = args.client_ca.as_deref().map(client_authorities).transpose()?;
-        let tls = tls::config(Arc::clone(&serving) as _, clients)?;
+        let serving =
+            Arc::new(files.as_ref().map_or_else(|| Ok(Serving::default()), |it| it.load().map(Serving::new))?);
+        let clients = args.client_ca.as_deref().map(clients).transpose()?;
+        let tls = tls::config(Arc::clone(&serving) as _, clients.clone().map(|clients| clients as _))?;
         let surroundings = surroundings(args)?;
         let (webhook, admin) = (bind(args.listen)?, bind(args.admin_listen)?);
         let cluster = cluster(args, health).await?;
-        Ok(Self { policies, files, serving, tls, webhook, admin, cluster, surroundings })
+        let certificates = match (files, &cluster) {
+            (Some(files), _) => Certificates::Files(files),
+            (None, Some(cluster)) => Certificates::Managed(managed(args, cluster)?),
+            (None, None) => return Err(no_certificate()),
+        };
+        Ok(Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings, limits })
     }
 
     /// Says what will be served.
@@ -73,17 +89,19 @@ impl Parts {
             cluster = self.cluster.is_some(),
             "starting"
         );
-        if let Some(objection) = self.serving.pair().objection(SystemTime::now()) {
-            warn!(file = %self.files.certificate.display(), "{objection}");
+        let objection = self.serving.pair().and_then(|pair| pair.objection(SystemTime::now()));
+        if let (Some(objection), Certificates::Files(files)) = (objection, &self.certificates) {
+            warn!(file = %files.certificate.display(), "{objection}");
         }
         Ok(())
     }
 
     /// Starts what runs in the background, and puts together what serves.
     pub(super) fn assemble(self, args: &Args, background: &Background) -> anyhow::Result<Server> {
-        let Self { policies, files, serving, tls, webhook, admin, cluster, surroundings } = self;
+        let Self { policies, certificates, serving, clients, tls, webhook, admin, cluster, surroundings, limits } =
+            self;
         let Background { metrics, health } = background;
-        let (limits, shutdown) = (Limits::default(), Shutdown::default());
+        let shutdown = Shutdown::default();
         let connections = Connections::new(limits.connections);
         health.set("shutdown", State::Ok);
         health.set("tls", State::NotReady("not dialled yet".to_owned()));
@@ -99,8 +117,10 @@ impl Parts {
             connections: connections.clone(),
             shutdown: shutdown.clone(),
         };
-        background
-            .run("certificate", move |metrics, health| follow(files.clone(), Arc::clone(&serving), metrics, health));
+        follow_certificates(certificates, serving, background);
+        if let Some((file, clients)) = args.client_ca.clone().zip(clients) {
+            background.run("client_ca", move |_, health| follow_clients(file.clone(), Arc::clone(&clients), health));
+        }
         background.run("self_dial", move |_, health| dial_self(probe.clone(), health));
 
         let admission = Arc::new(Admission::new(policies, source, Arc::clone(metrics)));
@@ -129,8 +149,8 @@ impl Parts {
             listener: admin,
             tls: None,
             router: admin::router(shown),
-            limits,
-            connections: Connections::new(limits.connections),
+            limits: Limits::admin(),
+            connections: Connections::new(Limits::admin().connections),
             shutdown: Shutdown::default(),
             metrics: Arc::clone(metrics),
         };
@@ -157,7 +177,7 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
         return Ok(None);
     }
     let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-    Ok(Some(Cluster::new(connect(&target).await?, health)))
+    Ok(Some(Cluster::new(&target, health).await?))
 }
 
 fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {
@@ -180,6 +200,7 @@ fn look_after_budgets(
     let Some(cluster) = cluster.filter(|_| args.budget_controller == Switch::Enabled).cloned() else {
         return budgets_left;
     };
+    background.metrics.leads_budgets(false);
     let namespace = own_namespace(args).unwrap_or_else(|| cluster.client().default_namespace().to_owned());
     let controller = Arc::new(Controller {
         cluster,
@@ -203,8 +224,12 @@ fn look_after_budgets(
 
 fn follow_cluster(cluster: Option<Cluster>, surroundings: Objects, background: &Background) -> Source {
     let Some(cluster) = cluster else { return Source::Objects(surroundings) };
-    let followed = cluster.clone();
-    background.run("cluster", move |_, health| followed.clone().follow(health));
+    for kind in Kind::ALL {
+        let followed = cluster.clone();
+        background.run(kind.part(), move |_, health| followed.clone().follow(kind, health));
+    }
+    let asking = cluster.client().clone();
+    background.run("registration", move |_, health| register(asking.clone(), health));
     Source::Cluster(cluster)
 }
 
@@ -215,15 +240,54 @@ fn own_namespace(args: &Args) -> Option<String> {
     args.namespace.clone().or_else(mounted).filter(|name| !name.is_empty())
 }
 
-fn certificate_files(args: &Args) -> anyhow::Result<Files> {
-    let files = args.tls_cert.clone().zip(args.tls_key.clone());
-    let (certificate, key) = files.ok_or_else(|| {
-        anyhow!(
-            "there is no certificate to serve with; give --tls-cert and --tls-key \
-             (`quorate certs` makes them for development)"
-        )
-    })?;
-    Ok(Files { certificate, key })
+fn certificate_files(args: &Args) -> anyhow::Result<Option<Files>> {
+    match args.tls_cert.clone().zip(args.tls_key.clone()) {
+        Some((certificate, key)) => Ok(Some(Files { certificate, key })),
+        None if args.standalone => Err(no_certificate()),
+        None => Ok(None),
+    }
+}
+
+fn clients(file: &Path) -> anyhow::Result<Arc<Clients>> {
+    Ok(Arc::new(Clients::new(client_authorities(file)?)?))
+}
+
+fn no_certificate() -> anyhow::Error {
+    anyhow!(
+        "there is no certificate to serve with; give --tls-cert and --tls-key \
+         (`quorate certs` makes them for development)"
+    )
+}
+
+fn managed(args: &Args, cluster: &Cluster) -> anyhow::Result<Managed> {
+    let namespace = own_namespace(args).context(
+        "a certificate of its own making goes into Secrets of the Namespace that Quorate runs in, which isn't known: give \
+         --namespace, or --tls-cert and --tls-key",
+    )?;
+    ensure!(
+        args.certificate_validity <= args.ca_validity,
+        "--certificate-validity is longer than --ca-validity: a certificate is worth nothing without its CA"
+    );
+    Ok(Managed {
+        client: cluster.client().clone(),
+        namespace,
+        service: args.service.clone(),
+        ca_validity: args.ca_validity,
+        certificate_validity: args.certificate_validity,
+    })
+}
+
+fn follow_certificates(certificates: Certificates, serving: Arc<Serving>, background: &Background) {
+    match certificates {
+        Certificates::Files(files) => background
+            .run("certificate", move |metrics, health| follow(files.clone(), Arc::clone(&serving), metrics, health)),
+        Certificates::Managed(managed) => {
+            background.health.set("certificate", State::NotReady("there is none yet".to_owned()));
+            background.run("certificate", move |metrics, health| {
+                keep(managed.clone(), Arc::clone(&serving), metrics, health)
+            });
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, Options};
@@ -30,32 +31,34 @@ struct Header {
     _kind: Kind,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 enum ApiVersion {
     #[serde(rename = "quorate.dev/v1alpha1")]
     V1Alpha1,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 enum Kind {
     AvailabilityPolicy,
 }
 
-/// A policy as it is written.
-#[derive(Deserialize)]
+/// What a platform team asks of StatefulSets, and what is done about those that fall short.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
-struct Written {
+pub(super) struct Written {
     #[serde(rename = "apiVersion")]
     _api_version: ApiVersion,
     #[serde(rename = "kind")]
     _kind: Kind,
     metadata: Metadata,
+    /// What is asked. What a policy does not name, it does not do.
     spec: Spec,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 struct Metadata {
+    /// No two policies of a set share a name.
     name: PolicyName,
     #[serde(default, rename = "labels")]
     _labels: BTreeMap<LabelKey, LabelValue>,

@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod excerpt;
 mod locate;
+mod schema;
 mod words;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use document::Document;
 pub use error::{LoadError, LoadErrors, Place};
 use locate::Path;
+pub use schema::schema;
 
 use super::Policy;
 

@@ -1,12 +1,16 @@
 //! Names and labels, in the syntax of Kubernetes.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 
 use super::quoted;
 
-/// A type that holds text in a syntax of Kubernetes, and checks it while decoding.
+/// A type that holds text in a syntax of Kubernetes, and checks it while decoding. The pattern tells editors as much of the
+/// check as a regular expression can.
 macro_rules! text {
-    ($(#[$docs:meta])* $visibility:vis $name:ident, $check:ident) => {
+    ($(#[$docs:meta])* $visibility:vis $name:ident, $check:ident, $pattern:expr) => {
         $(#[$docs])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $visibility struct $name(String);
@@ -19,6 +23,20 @@ macro_rules! text {
             }
         }
 
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "pattern": $pattern})
+            }
+        }
+
         impl From<$name> for String {
             fn from(text: $name) -> Self {
                 text.0
@@ -27,21 +45,25 @@ macro_rules! text {
     };
 }
 
+const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+const LABEL_VALUE: &str = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$";
+const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
 text! {
     /// The key of a node label that tells domains apart.
-    pub TopologyKey, check_label_key
+    pub TopologyKey, check_label_key, LABEL_KEY
 }
 text! {
     /// The key of a label or annotation.
-    pub(in crate::policy) LabelKey, check_label_key
+    pub(in crate::policy) LabelKey, check_label_key, LABEL_KEY
 }
 text! {
     /// The value of a label.
-    pub(in crate::policy) LabelValue, check_label_value
+    pub(in crate::policy) LabelValue, check_label_value, LABEL_VALUE
 }
 text! {
     /// The name of a policy: what an object of a cluster may be called.
-    pub(in crate::policy) PolicyName, check_name
+    pub(in crate::policy) PolicyName, check_name, NAME
 }
 
 impl TopologyKey {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{LabelKey, LabelValue, at};
 use crate::facts::{LabelSelector, Labels, Operator, Requirement};
 
 /// A label selector of which each requirement makes sense.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "Wire")]
+#[schemars(with = "Wire")]
 pub struct PolicySelector(LabelSelector);
 
 impl PolicySelector {
@@ -20,18 +22,19 @@ impl PolicySelector {
     }
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 struct Wire {
     match_labels: BTreeMap<LabelKey, LabelValue>,
     match_expressions: Vec<WireRequirement>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "Untested")]
+#[schemars(with = "Untested")]
 struct WireRequirement(Requirement);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a mapping")]
 struct Untested {
     key: LabelKey,
@@ -41,7 +44,7 @@ struct Untested {
 }
 
 /// Unlike an operator that comes from a cluster, one in a policy is known.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 enum WrittenOperator {
     In,
     NotIn,

@@ -2,12 +2,7 @@
 //!
 //! The API server can't be made to do so; a proxy that stops forwarding between Quorate and it stands for that.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use anyhow::ensure;
 use axum::body::Body;
@@ -17,11 +12,12 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
 use super::{is_denied, kubectl, service, statefulset, with};
+use crate::controlplane::proxy::Proxy;
 use crate::controlplane::{Quorate, shared, wait_for};
 use crate::server::{dial, soon, text};
 
 /// Two policies, each of which denies a missing Service; they differ in what is to be done where that can't be found out.
-fn policy(on_internal_error: &str) -> String {
+pub(crate) fn policy(on_internal_error: &str) -> String {
     let name = on_internal_error.to_lowercase();
     format!(
         "
@@ -39,11 +35,11 @@ spec:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_comes_in_time_where_a_live_read_hangs_l1_l34() {
     let cluster = shared();
-    let proxy = Proxy::start(&cluster.server());
+    let proxy = Proxy::before(&cluster.server()).unwrap();
     let quorate = Quorate::builder(cluster)
         .policy(&policy("Allow"))
         .policy(&policy("Deny"))
-        .api_server(&format!("https://{}", proxy.address))
+        .api_server(&format!("https://{}", proxy.address()))
         .start()
         .unwrap();
     let allow = quorate.namespace("l1-allow", &[("on-error", "allow")]).unwrap();
@@ -62,9 +58,9 @@ async fn an_answer_comes_in_time_where_a_live_read_hangs_l1_l34() {
     })
     .unwrap();
 
-    proxy.stall(true);
+    proxy.silence(true);
     // Called as the API server would, with so little time that it is over before that of live reads is.
-    let answer = review(&quorate, "/validate?timeout=1s", &deny).await;
+    let answer = review(&quorate, "/validate?timeout=1s", &deny, false).await;
     assert_eq!(answer["response"]["allowed"], false, "{answer:#}");
     assert_eq!(answer["response"]["status"]["code"], 500, "{answer:#}");
     let message = answer["response"]["status"]["message"].as_str().unwrap();
@@ -83,7 +79,7 @@ async fn an_answer_comes_in_time_where_a_live_read_hangs_l1_l34() {
     let (status, body) = quorate.admin("/readyz?verbose").unwrap();
     assert_eq!(status, 200, "an API server that does not answer makes nobody unready: {body}");
 
-    proxy.stall(false);
+    proxy.silence(false);
     wait_for("a denial", || {
         let denied = kubectl(&["apply"], &deny, &statefulset(2));
         ensure!(is_denied(&denied, "names no Service"), "{denied}");
@@ -93,7 +89,7 @@ async fn an_answer_comes_in_time_where_a_live_read_hangs_l1_l34() {
 }
 
 /// What the webhook answers about a StatefulSet without its Service.
-async fn review(quorate: &Quorate<'_>, path: &str, namespace: &str) -> Value {
+pub(crate) async fn review(quorate: &Quorate<'_>, path: &str, namespace: &str, dry_run: bool) -> Value {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -102,6 +98,7 @@ async fn review(quorate: &Quorate<'_>, path: &str, namespace: &str) -> Value {
             "operation": "CREATE",
             "namespace": namespace,
             "name": "db",
+            "dryRun": dry_run,
             "kind": {"group": "apps", "version": "v1", "kind": "StatefulSet"},
             "resource": {"group": "apps", "version": "v1", "resource": "statefulsets"},
             "userInfo": {"username": "ada"},
@@ -115,48 +112,4 @@ async fn review(quorate: &Quorate<'_>, path: &str, namespace: &str) -> Value {
     let request = Request::post(path).header("host", "localhost").header("content-type", "application/json");
     let response = soon(sender.send_request(request.body(Body::from(review.to_string())).unwrap())).await.unwrap();
     serde_json::from_str(&text(response).await).unwrap()
-}
-
-/// Forwards bytes between its clients and the API server, or holds them back.
-struct Proxy {
-    address: SocketAddr,
-    stalled: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    fn start(server: &str) -> Self {
-        let upstream: SocketAddr = server.strip_prefix("https://").unwrap().parse().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let stalled = Arc::new(AtomicBool::new(false));
-        let held = Arc::clone(&stalled);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(server) = TcpStream::connect(upstream) else { continue };
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (from, to, held) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(&held));
-                    thread::spawn(move || forward(from, to, &held));
-                }
-            }
-        });
-        Self { address, stalled }
-    }
-
-    fn stall(&self, stalled: bool) {
-        self.stalled.store(stalled, Ordering::SeqCst);
-    }
-}
-
-fn forward(mut from: TcpStream, mut to: TcpStream, held: &AtomicBool) {
-    let mut bytes = [0; 16_384];
-    while let Ok(count @ 1..) = from.read(&mut bytes) {
-        while held.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(10));
-        }
-        if to.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    // Whoever waits on the other side learns that nothing more comes.
-    let _ = to.shutdown(Shutdown::Both);
 }

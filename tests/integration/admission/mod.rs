@@ -7,7 +7,7 @@ mod denials;
 mod dry_runs;
 mod example;
 mod injection;
-mod live_reads;
+pub(crate) mod live_reads;
 mod ratchet;
 mod reload;
 mod rollover;
@@ -55,7 +55,7 @@ fn shipped() -> &'static Quorate<'static> {
 }
 
 /// A headless Service that selects the pods of [`statefulset`].
-fn service() -> Value {
+pub(crate) fn service() -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
@@ -65,7 +65,7 @@ fn service() -> Value {
 }
 
 /// A StatefulSet that no shipped policy objects to, but for the replicas, if they are too few.
-fn statefulset(replicas: i32) -> Value {
+pub(crate) fn statefulset(replicas: i32) -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
@@ -100,7 +100,7 @@ fn stored_nowhere(replicas: i32) -> Value {
 }
 
 /// An object with something at a JSON pointer, whose parent exists.
-fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+pub(crate) fn with(mut object: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     object.pointer_mut(parent).unwrap()[name] = value;
     object
@@ -132,7 +132,7 @@ fn stored(namespace: &str) -> Value {
 }
 
 /// Whether Quorate's injection is in the object.
-fn is_injected(object: &Value) -> bool {
+pub(crate) fn is_injected(object: &Value) -> bool {
     !object["metadata"]["annotations"]["quorate.dev/injected"].is_null()
         && !object["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"].is_null()
 }

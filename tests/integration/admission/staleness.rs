@@ -12,6 +12,7 @@ use serde_json::{from_value, json};
 use super::{is_injected, service, statefulset, stored_nowhere};
 use crate::controlplane::webhooks::INSTANCE;
 use crate::controlplane::{Quorate, shared};
+use crate::reliability::record::{Row, number, record};
 
 /// Both what it matches and what it denies rest on something that was made a moment ago.
 const POLICY: &str = "
@@ -53,6 +54,14 @@ async fn what_was_made_a_moment_ago_is_seen_a_thousand_times_l35() {
     for kind in ["live_read", "deadline"] {
         assert_eq!(count(&format!(r#"quorate_internal_errors_total{{kind="{kind}"}}"#)), 0);
     }
+    record(
+        "admission::staleness::what_was_made_a_moment_ago_is_seen_a_thousand_times_l35",
+        &Row {
+            tried: "a Namespace, a Service, an autoscaler and the StatefulSet that needs them, back to back",
+            amount: format!("{} times", number(TIMES)),
+            result: "0 denied, 0 unmutated".to_owned(),
+        },
+    );
 }
 
 /// A Namespace, a headless Service, sometimes an autoscaler, and a StatefulSet; whether the StatefulSet was injected into.

@@ -7,6 +7,7 @@ use super::{apply, is_injected, kubectl, service, settled, statefulset, stored, 
 use crate::controlplane::kubectl::Output;
 use crate::controlplane::webhooks::{INSTANCE, NAMESPACE};
 use crate::controlplane::{Quorate, shared, wait_for};
+use crate::reliability::record::{Row, record};
 
 /// A StatefulSet that every shipped policy would deny, and change.
 fn violating(name: &str) -> Value {
@@ -28,7 +29,7 @@ fn create_and_delete(namespace: &str, object: &Value) -> Output {
 }
 
 #[test]
-fn nothing_needs_quorate_but_what_it_judges_l20_l92() {
+fn nothing_needs_quorate_but_what_it_judges_l20_l23_l92() {
     let cluster = shared();
     let quorate = Quorate::builder(cluster).start().unwrap();
     let namespace = quorate.namespace("l20", &[]).unwrap();
@@ -97,4 +98,20 @@ fn nothing_needs_quorate_but_what_it_judges_l20_l92() {
         cluster.kubectl(&["label", "namespace", namespace, &format!("{INSTANCE}-")]).ok().unwrap();
     }
     assert_eq!(stored(&namespace)["spec"]["replicas"], 3);
+
+    // And with the configurations gone, as whoever uninstalls removes them first, nothing is left of it.
+    quorate.unregister().unwrap();
+    succeeds(&["set", "image", "statefulset", "db", "db=db.example/server:2"], &namespace);
+    let free = kubectl(&["create"], &namespace, &violating("new"));
+    assert!(free.success() && free.stderr.is_empty(), "{free}");
+    record(
+        "admission::standing_aside::nothing_needs_quorate_but_what_it_judges_l20_l23_l92",
+        &Row {
+            tried: "Quorate is gone, with `failurePolicy: Fail`",
+            amount: "once".to_owned(),
+            result: "pods return; `kubectl scale`, foreground deletion and finalizers work; `kube-*` and Quorate's own namespace deploy; \
+                     without the configurations everything is free"
+                .to_owned(),
+        },
+    );
 }

@@ -5,11 +5,17 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quorate::certs::{Files, Serving, follow};
+use quorate::certs::{Clients, Files, client_authorities, follow, follow_clients};
+use quorate::server::Limits;
 use quorate::telemetry::{Health, Metrics, State};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-use super::{Gate, certificates, serve, shown, until};
+use super::{Gate, Served, certificates, serve, serve_to, shown, soon, until};
 
 /// A directory as kubelet mounts a Secret: files are links through `..data`, which is swapped as a whole.
 struct Mounted {
@@ -112,5 +118,60 @@ async fn serves_a_chain_with_its_intermediate() {
     served.serving.replace(files.load().unwrap());
     // The client trusts the root alone.
     assert_eq!(shown(served.address, &ca).await.len(), 2);
-    let _: &Serving = &served.serving;
+}
+
+/// A client's certificate and key, by a CA of its own, which is written into a file.
+fn client_of(ca: &Path) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    fs::write(ca, authority.pem()).unwrap();
+    (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+}
+
+/// Whether a client with this certificate gets an answer.
+async fn is_answered(served: &Served, client: &(CertificateDer<'static>, PrivateKeyDer<'static>)) -> bool {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(client_authorities(&served.made.ca).unwrap())
+        .with_client_auth_cert(vec![client.0.clone()], client.1.clone_key())
+        .unwrap();
+    let answered = async {
+        let stream = TcpStream::connect(served.address).await?;
+        let connector = TlsConnector::from(Arc::new(config));
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
+        stream.write_all(b"GET /fast HTTP/1.1\r\nhost: quorate\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer.ends_with(b"fast"))
+    };
+    soon(answered).await.unwrap_or(false)
+}
+
+#[tokio::test]
+async fn accepts_the_clients_of_the_authorities_in_a_file_as_it_is_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let [file, other] = ["clients.pem", "other.pem"].map(|name| directory.path().join(name));
+    let (first, second) = (client_of(&file), client_of(&other));
+    let clients = Arc::new(Clients::new(client_authorities(&file).unwrap()).unwrap());
+    let served = serve_to(Gate::new().router(), Limits::default(), Some(Arc::clone(&clients) as _));
+    let health = Arc::new(Health::default());
+    tokio::spawn(follow_clients(file.clone(), clients, Arc::clone(&health)));
+    until("it is followed", async || health.states().get("client-ca") == Some(&State::Ok)).await;
+    assert!(is_answered(&served, &first).await && !is_answered(&served, &second).await);
+
+    fs::write(&file, "garbage").unwrap();
+    until("it is reported", async || matches!(health.states()["client-ca"], State::Degraded(_))).await;
+    assert!(is_answered(&served, &first).await && !is_answered(&served, &second).await);
+
+    fs::rename(&other, &file).unwrap();
+    until("it is taken up", async || is_answered(&served, &second).await).await;
+    assert!(!is_answered(&served, &first).await);
+    until("all is well", async || health.states()["client-ca"] == State::Ok).await;
 }

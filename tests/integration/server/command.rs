@@ -1,19 +1,23 @@
 //! `quorate serve` as a process: what it says where it can't start, and how it ends.
 
+use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 
 use axum::body::Body;
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use futures::{StreamExt as _, stream};
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use insta::{assert_snapshot, with_settings};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::{certificates, dial, soon, text, until};
 
@@ -69,6 +73,26 @@ fn says_in_one_line_what_is_wrong_with_a_flag() {
         "#);
     assert_snapshot!(serve_fails(&["--log-format", "xml"]), @r#"
         quorate: invalid value 'xml' for '--log-format <FORMAT>' [possible values: text, json]; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--max-connections", "0"]), @r#"
+        quorate: invalid value '0' for '--max-connections <COUNT>': not a number from 16 to 65536; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--max-body", "7 MB"]), @r#"
+        quorate: invalid value '7 MB' for '--max-body <SIZE>': not a size such as 512Ki, 7Mi or 1048576; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--max-body", "64Mi"]), @r#"
+        quorate: --max-body-memory 100663296 is too little for one body of --max-body 67108864; give at least twice as much
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--idle-timeout", "60s"]), @r#"
+        quorate: invalid value '60s' for '--idle-timeout <TIME>': must be more than 90s (the API server would send a request on a connection that closes) and at most 1h; see --help
+        exit status: 2
+        "#);
+    assert_snapshot!(serve_fails(&["--body-timeout", "1ms"]), @r#"
+        quorate: invalid value '1ms' for '--body-timeout <TIME>': must be from 100ms to 5m; see --help
         exit status: 2
         "#);
     assert_snapshot!(fails(&["serve", "--surroundings", "x"]), @r#"
@@ -136,7 +160,7 @@ fn says_in_one_line_that_there_is_no_cluster() {
 }
 
 /// A `quorate serve --standalone` that runs.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     stderr: BufReader<ChildStderr>,
     webhook: SocketAddr,
@@ -148,20 +172,21 @@ impl Process {
     fn start(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         certificates(&directory.path().join("certs"));
-        let mut child = quorate(directory.path())
-            .args(["serve", "--standalone", "--listen", "[::]:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
-            .args(PAIR)
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = quorate(directory.path());
+        command.arg("serve").args(["--listen", "[::]:0"]).args(PAIR).args(arguments);
+        Self::of(command, directory)
+    }
+
+    /// Starts a `quorate serve`, to which the rest is added; its certificates are in `certs` of the directory.
+    pub(crate) fn of(mut command: Command, directory: tempfile::TempDir) -> Self {
+        command.args(["--standalone", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let started = loop {
             line.clear();
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended before it started");
-            let entry: Value = serde_json::from_str(&line).unwrap();
+            let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if entry["message"] == "starting" {
                 break entry;
             }
@@ -171,7 +196,8 @@ impl Process {
         Self { child, stderr, webhook, admin: address("admin"), directory }
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends a signal, named as `kill -s` does.
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
@@ -186,7 +212,8 @@ impl Process {
         text
     }
 
-    async fn until_ready(&self) {
+    /// Returns once it is ready.
+    pub(crate) async fn until_ready(&self) {
         until("it is ready", async || self.admin("/readyz").await.starts_with("HTTP/1.1 200")).await;
     }
 
@@ -203,7 +230,7 @@ impl Process {
     }
 
     /// What the webhook answers to a review.
-    async fn review(&self, path: &str, review: &Value) -> Value {
+    pub(crate) async fn review(&self, path: &str, review: &Value) -> Value {
         let ca = self.directory.path().join("certs/ca.pem");
         let stream = soon(dial(self.webhook, &ca, &["http/1.1"])).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -215,7 +242,7 @@ impl Process {
     }
 
     /// The exit code, and everything that was logged since the start.
-    fn end(mut self) -> (Option<i32>, Vec<String>) {
+    pub(crate) fn end(mut self) -> (Option<i32>, Vec<String>) {
         let lines = self.stderr.by_ref().lines().map(Result::unwrap);
         let messages = lines
             .map(|line| serde_json::from_str::<Value>(&line).unwrap()["message"].as_str().unwrap().to_owned())
@@ -248,6 +275,61 @@ async fn is_unready_at_once_after_sigterm_and_serves_until_the_drain_is_over() {
     assert_eq!(messages.last().unwrap(), "every request was answered; bye");
 }
 
+/// L33: one request on a connection that was kept alive, one over HTTP/2; both are still being sent when the signal comes.
+#[tokio::test]
+async fn answers_what_is_in_flight_at_sigterm() {
+    let process = Process::start(&["--drain", "1s", "--body-timeout", "1m"]);
+    process.until_ready().await;
+    let ca = process.directory.path().join("certs/ca.pem");
+    let stream = soon(dial(process.webhook, &ca, &["http/1.1"])).await.unwrap();
+    let (mut sender1, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let stream = soon(dial(process.webhook, &ca, &["h2"])).await.unwrap();
+    let (mut sender2, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (whole, _) = slowly("/validate?timeout=30s");
+    assert_eq!(soon(sender1.send_request(whole(true))).await.unwrap().status(), StatusCode::OK);
+
+    let (halves, rest) = slowly("https://localhost/validate?timeout=30s");
+    let answers =
+        [tokio::spawn(sender1.send_request(halves(false))), tokio::spawn(sender2.send_request(halves(false)))]
+            .map(soon);
+    until("both have come", async || process.admin("/metrics").await.contains("quorate_http_connections 2")).await;
+    process.signal("TERM");
+    until("nobody else is let in", async || dial(process.webhook, &ca, &[]).await.is_err()).await;
+    rest.add_permits(2);
+    for answer in answers {
+        let response = answer.await.unwrap().unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(response).await.contains("7e6f3c1c"));
+    }
+    assert_eq!(process.end().1.last().unwrap(), "every request was answered; bye");
+}
+
+/// Makes requests whose body comes in two halves, the second once there is a permit, or at once.
+fn slowly(uri: &'static str) -> (impl Fn(bool) -> Request<Body>, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    let rest = Arc::clone(&permits);
+    let make = move |at_once: bool| {
+        let (first, second) = {
+            let review = super::requests::review(1_000);
+            let (first, second) = review.split_at(500);
+            (first.to_vec(), second.to_vec())
+        };
+        let permits = Arc::clone(&permits);
+        let second = async move {
+            if !at_once {
+                permits.acquire().await.unwrap().forget();
+            }
+            Ok(second)
+        };
+        let body = stream::once(async { Ok::<_, Infallible>(first) }).chain(stream::once(second));
+        let request = Request::post(uri).header("host", "localhost").header("content-type", "application/json");
+        request.body(Body::from_stream(body)).unwrap()
+    };
+    (make, rest)
+}
+
 /// The StatefulSet of `tests/fixtures/database.yaml`, as far as the shipped policies look at it.
 fn database(replicas: u32) -> Value {
     json!({
@@ -266,16 +348,9 @@ fn database(replicas: u32) -> Value {
     })
 }
 
-/// The verdict of a served webhook on a StatefulSet with this many replicas, whose Service is among the surroundings.
-#[rstest]
-#[case(1, false)]
-#[case(3, true)]
-#[tokio::test]
-async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, #[case] allowed: bool) {
-    let surroundings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/database.yaml");
-    let process = Process::start(&["--surroundings", surroundings, "--drain", "0s"]);
-    process.until_ready().await;
-    let review = json!({
+/// The review of its creation.
+pub(crate) fn creation(replicas: u32) -> Value {
+    json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
@@ -288,8 +363,19 @@ async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, 
             "userInfo": {"username": "ada"},
             "object": database(replicas),
         },
-    });
-    let answer = process.review("/validate?timeout=3s", &review).await;
+    })
+}
+
+/// The verdict of a served webhook on a StatefulSet with this many replicas, whose Service is among the surroundings.
+#[rstest]
+#[case(1, false)]
+#[case(3, true)]
+#[tokio::test]
+async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, #[case] allowed: bool) {
+    let surroundings = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/database.yaml");
+    let process = Process::start(&["--surroundings", surroundings, "--drain", "0s"]);
+    process.until_ready().await;
+    let answer = process.review("/validate?timeout=3s", &creation(replicas)).await;
     assert_eq!(answer["response"]["uid"], "7e6f3c1c");
     assert_eq!(answer["response"]["allowed"], allowed, "{answer:#}");
     process.signal("INT");

@@ -1,7 +1,10 @@
 //! The server over real sockets: a port with a router of the test's own, and clients that hold on to their connections.
 
 mod certificates;
-mod command;
+pub(crate) mod command;
+mod crowds;
+mod hostile;
+mod hostile_http2;
 mod limits;
 mod ready;
 mod requests;
@@ -21,11 +24,12 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use quorate::certs::development::{self, Made};
-use quorate::certs::{Serving, client_authorities};
+use quorate::certs::{Clients, Serving, client_authorities};
 use quorate::server::{Connections, Limits, Port, Shutdown, listen, tls};
 use quorate::telemetry::Metrics;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -37,7 +41,7 @@ use tokio_rustls::client::TlsStream;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until a condition holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -52,7 +56,7 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 }
 
 /// Development certificates in a directory of their own.
-fn certificates(directory: &Path) -> Made {
+pub(crate) fn certificates(directory: &Path) -> Made {
     development::make(&development::Request {
         directory: directory.to_owned(),
         service: "quorate".to_owned(),
@@ -82,6 +86,19 @@ fn serve(router: Router) -> Served {
 }
 
 fn serve_with(router: Router, limits: Limits, clients: Option<RootCertStore>) -> Served {
+    serve_to(router, limits, clients.map(|roots| Arc::new(Clients::new(roots).unwrap()) as _))
+}
+
+fn serve_to(router: Router, limits: Limits, clients: Option<Arc<dyn ClientCertVerifier>>) -> Served {
+    serve_port(router, limits, |serving| Some(tls::config(serving, clients).unwrap()))
+}
+
+/// Serves without TLS, as the admin port does.
+fn serve_plain(router: Router) -> Served {
+    serve_port(router, Limits::default(), |_| None)
+}
+
+fn serve_port(router: Router, limits: Limits, tls: impl FnOnce(Arc<Serving>) -> Option<Arc<ServerConfig>>) -> Served {
     let directory = tempfile::tempdir().unwrap();
     let made = certificates(directory.path());
     let serving = Arc::new(Serving::new(made.serving.load().unwrap()));
@@ -91,7 +108,7 @@ fn serve_with(router: Router, limits: Limits, clients: Option<RootCertStore>) ->
     let connections = Connections::new(limits.connections);
     let port = Port {
         listener,
-        tls: Some(tls::config(Arc::clone(&serving) as _, clients).unwrap()),
+        tls: tls(Arc::clone(&serving)),
         router,
         limits,
         connections: connections.clone(),

@@ -72,6 +72,6 @@ async fn is_ready_only_once_its_own_port_answers_a_handshake() {
     tokio::spawn(port.serve());
     until("a dial failed", async || health.states()["tls"] != State::NotReady("not dialled yet".to_owned())).await;
     assert_eq!(get(&health, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    other.replace(serving.pair().as_ref().clone());
+    other.replace(quorate::certs::Pair::clone(&serving.pair().unwrap()));
     until("it is ready", async || get(&health, "/readyz").await.0 == StatusCode::OK).await;
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use axum::body::Body;
 use axum::http::header::{ALLOW, RETRY_AFTER};
 use bytes::Bytes;
@@ -22,22 +23,26 @@ use super::text;
 
 const MIB: usize = 1 << 20;
 
-struct Webhook {
+pub(super) struct Webhook {
     metrics: Arc<Metrics>,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl Webhook {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { metrics: Arc::default(), limits: Limits::default() }
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        self.router().oneshot(request).await.unwrap()
+    }
+
+    pub(super) fn router(&self) -> Router {
         let policies = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
         let source = Source::Objects(Objects::default());
         let admission = Arc::new(Admission::new(policies, source, Arc::clone(&self.metrics)));
         let metrics = Arc::clone(&self.metrics);
-        webhook::router(webhook::Context { admission, metrics, limits: self.limits }).oneshot(request).await.unwrap()
+        webhook::router(webhook::Context { admission, metrics, limits: self.limits })
     }
 
     fn counted(&self, reason: &str) -> bool {
@@ -50,7 +55,7 @@ fn post(path: &str, body: impl Into<Body>) -> Request<Body> {
 }
 
 /// An AdmissionReview of a ConfigMap, padded to a size.
-fn review(size: usize) -> Vec<u8> {
+pub(super) fn review(size: usize) -> Vec<u8> {
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

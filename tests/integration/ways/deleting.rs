@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Place, autoscaler, database, denied, policy, silent, warned};
 use crate::controlplane::{Quorate, shared, wait_for};
+use crate::reliability::record::{Row, record};
 
 /// Denies whatever can be denied about these objects.
 fn strict() -> String {
@@ -114,6 +115,15 @@ fn with_quorate_gone_deletion_finalizers_and_autoscalers_work_l20_l92() {
     })
     .unwrap();
     silent(&cluster.kubectl(&["delete", "namespace", &other.namespace, "--timeout=180s"]).run().unwrap());
+    record(
+        "ways::deleting::with_quorate_gone_deletion_finalizers_and_autoscalers_work_l20_l92",
+        &Row {
+            tried: "Quorate is gone, with `failurePolicy: Fail`, and its policies are the strictest",
+            amount: "once".to_owned(),
+            result: "pods return; the real autoscaler scales up; deletion, finalizers and the whole namespace go"
+                .to_owned(),
+        },
+    );
 }
 
 fn ready(place: &Place<'_>, replicas: i64) {
