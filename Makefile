@@ -12,7 +12,7 @@ DENY_WARNINGS := -D warnings
 
 .PHONY: help
 help: ## List the tasks
-	@echo "Needs Rust (rustup), Go 1.26 or newer, a C and a C++ compiler and git; make test installs the rest by itself."
+	@echo "Needs Rust (rustup), Go 1.26 or newer, a C compiler and git; make test installs the rest by itself."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
@@ -26,9 +26,8 @@ cluster: programs ## Leave a control plane running with Quorate in front of it, 
 	@cargo run --locked --quiet --example controlplane -- up
 
 .PHONY: test
-test: lint programs binary ## Everything that CI checks: lint, all tests, a short run of the fuzzer, the docs
+test: lint programs binary ## Everything that CI checks: lint, then all tests, then the docs
 	cargo test --locked
-	@PATH="$$(tests/tools.sh):$$PATH" fuzz/run.sh --dev 5
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
 	@echo "make test: lint, tests and docs passed"
 
@@ -39,8 +38,8 @@ load: ## Measure what idle, slow and greedy clients cost the others; takes 10 mi
 	@target=$${CARGO_TARGET_DIR:-target}; "$$target/release/examples/load" --quorate "$$target/release/quorate" $(LOAD)
 
 .PHONY: fuzz
-fuzz: tools ## Fuzz each target for ten minutes (SECONDS=60 TARGETS=requests for less)
-	@PATH="$$(tests/tools.sh):$$PATH" fuzz/run.sh $(SECONDS) $(TARGETS)
+fuzz: ## Fuzz each target for ten minutes (SECONDS=60 TARGETS=requests for less)
+	@PATH="$$(tests/tools.sh fuzz):$$PATH" fuzz/run.sh $(SECONDS) $(TARGETS)
 
 .PHONY: lint
 lint: tools ## Formatting, clippy, shellcheck, yamllint, licences and advisories of dependencies

@@ -1,18 +1,13 @@
 #!/usr/bin/env bash
 # Fuzzes each target for some seconds, and prints a table of what came of it. Fails where a promise was broken.
 #
-#   fuzz/run.sh [--dev] SECONDS [TARGET…]
+#   fuzz/run.sh SECONDS [TARGET…]
 #
 # New inputs go to fuzz/target/corpus, which later runs begin with; those that are kept are in fuzz/corpus. An input that broke a
-# promise goes to fuzz/artifacts. --dev builds without optimisation: sooner, for short runs.
+# promise goes to fuzz/artifacts.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-profile=()
-if [ "${1:-}" = --dev ]; then
-    profile=(--dev)
-    shift
-fi
 seconds=${1:?how many seconds for each target?}
 shift
 if [ $# -eq 0 ]; then
@@ -22,7 +17,8 @@ fi
 # Nothing may take as long as the API server waits; far less memory than a container has must do. Quorate forbids unsafe code, so
 # that AddressSanitizer, which needs a nightly compiler, would add little.
 limits=(-timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=16384)
-cargo fuzz build --sanitizer none "${profile[@]}" 2> >(grep -E '^(error|warning: unused)|Finished' >&2)
+echo "fuzz: building (5 minutes on 2 cores, the first time)" >&2
+cargo fuzz build --sanitizer none 2> >(grep -E '^(error|warning: unused)' -A 9 >&2)
 
 status=0
 row='%-13s %12s %9s %7s %9s %7s %8s  %s\n'
@@ -33,7 +29,7 @@ for target in "$@"; do
     log=target/$target.log
     mkdir -p "$work" "artifacts/$target"
     result=good
-    cargo fuzz run --sanitizer none "${profile[@]}" "$target" "$work" "corpus/$target" -- \
+    cargo fuzz run --sanitizer none "$target" "$work" "corpus/$target" -- \
         "${limits[@]}" -dict=dictionary -max_total_time="$seconds" -print_final_stats=1 >"$log" 2>&1 || result=BROKEN
     stat() { awk -v name="stat::$1:" '$1 == name { print $2 }' "$log"; }
     last() { grep -oE "\\b$1: [0-9]+" "$log" | tail -n 1 | cut -d' ' -f2; }

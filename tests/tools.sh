@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Makes sure that what `make test` needs is there, and prints the directory of what it installed itself.
+# Makes sure that what `make test` needs is there, and prints the directory of what it installed itself. With `fuzz`, what
+# `make fuzz` needs too.
 #
-# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C and C++ compiler, git. shellcheck, yamllint and buildah are
-# installed with apt-get where that is possible; cargo-deny and cargo-fuzz are built once into a cache outside target/; prometheus and
-# promtool are unpacked there from Debian's package, which when installed would start a server.
+# Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler (for fuzzing a C++ compiler), git. shellcheck, yamllint
+# and buildah are installed with apt-get where that is possible; cargo-deny, and cargo-fuzz, are built once into a cache outside
+# target/; prometheus and promtool are unpacked there from Debian's package, which when installed would start a server.
 #
 # Progress goes to stderr, the directories to stdout, as they belong into PATH.
 set -euo pipefail
@@ -22,7 +23,9 @@ need() {
 
 need cargo "Rust: https://rustup.rs, the version in rust-toolchain.toml"
 need cc "a C compiler, which ring is built with"
-need c++ "a C++ compiler, which libFuzzer is built with"
+if [ "${1:-}" = fuzz ]; then
+    need c++ "a C++ compiler, which libFuzzer is built with"
+fi
 need git "git, which lists the files to check"
 wanted=$(sed -n 's/^go //p' tests/controlplane/go.mod)
 # An older Go of at least 1.21 fetches the wanted one by itself, unless it was told not to.
@@ -70,7 +73,9 @@ install() {
 
 directories=()
 install cargo-deny 0.20.2 '3 minutes'
-install cargo-fuzz 0.13.2 'half a minute'
+if [ "${1:-}" = fuzz ]; then
+    install cargo-fuzz 0.13.2 'half a minute'
+fi
 
 prometheus=$tools/prometheus
 mkdir -p "$prometheus"

@@ -84,7 +84,7 @@ pub(super) fn present_in<'a, T: Eq + Hash>(list: &'a [T], ours: &[T]) -> HashSet
 
 /// How often each element is there. Lists and records are written by users: whatever is done with them must not take the
 /// product of their lengths.
-fn counted<T: Eq + Hash>(items: &[T]) -> HashMap<&T, usize> {
+fn counted<'a, T: Eq + Hash>(items: impl IntoIterator<Item = &'a T>) -> HashMap<&'a T, usize> {
     let mut counts = HashMap::new();
     for item in items {
         *counts.entry(item).or_default() += 1;
@@ -134,8 +134,7 @@ fn replace<T: Eq + Hash + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<It
 fn restore<T: Eq + Hash + Clone>(list: &[T], before: &[T], ours: &[T]) -> Vec<Item<T>> {
     let there = present_in(list, ours);
     let gone: Vec<&T> = ours.iter().filter(|item| !there.contains(item)).collect();
-    let mut left = HashMap::new();
-    gone.iter().for_each(|item| *left.entry(*item).or_default() += 1);
+    let mut left = counted(gone.iter().copied());
     let mut kept = (0..list.len()).map(Item::Kept);
     let mut items = Vec::new();
     for (item, is_ours) in before.iter().zip(ours_in(before, ours)) {

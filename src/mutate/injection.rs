@@ -64,9 +64,14 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
         let here = Injected::recorded(&old.object.metadata).and(Injected::recorded(&object.metadata));
         return replace(object, &here.present_in(&object.template), Moment::Existing(&ours), around, policies);
     }
+    if ours.is_empty() {
+        return Plan::NOTHING;
+    }
     let edits = Edits::restore(&object.template, &old.object.template, &ours);
-    let recorded = Injected::recorded(&old.object.metadata);
-    if ours.is_empty() { Plan::NOTHING } else { act(object, edits, recorded, Vec::new()) }
+    // Asked a second time, where the user dropped a term that we then injected: the template is the old one again, and yet there
+    // is more of ours. What was infeasible is for the old record alone to say.
+    let again = Injected { infeasible: Vec::new(), ..own(object) };
+    act(object, edits, Injected::recorded(&old.object.metadata).and(again), Vec::new())
 }
 
 /// Whether these policies want something injected that an object, as it is stored, does not have (L24, L65).

@@ -108,13 +108,11 @@ impl Decision {
     #[must_use]
     pub fn denial(&self) -> String {
         let reasons: Vec<String> = self.with_action(Action::Deny).map(ToString::to_string).collect();
-        match reasons.as_slice() {
-            [reason] => reason.clone(),
-            _ => {
-                let count = reasons.len();
-                format!("{count} violations:\n- {}", first_of(reasons, MOST_TOLD).join("\n- "))
-            }
+        if let [reason] = reasons.as_slice() {
+            return reason.clone();
         }
+        let count = reasons.len();
+        format!("{count} violations:\n- {}", first_of(reasons, MOST_TOLD).join("\n- "))
     }
 
     /// What an admitted person reads, a line each.

@@ -38,7 +38,7 @@ fn ask(admission: &Admission, webhook: Webhook, body: &[u8]) -> Option<Value> {
             tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts"),
         );
     }
-    let answer = admission.answer_at(webhook, Bytes::copy_from_slice(body), Duration::from_secs(60), world::now());
+    let answer = admission.answer_at(webhook, Bytes::copy_from_slice(body), Duration::from_mins(1), world::now());
     let bytes = RUNTIME.with_borrow(|runtime| runtime.block_on(answer)).ok()?;
     assert!(bytes.len() <= LONGEST + body.len(), "an answer of {} bytes", bytes.len());
     Some(serde_json::from_slice(&bytes).expect("an answer is JSON"))

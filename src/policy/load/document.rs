@@ -74,11 +74,16 @@ fn text<'a>(file: &'a str, bytes: &'a [u8]) -> Result<&'a str, LoadError> {
         LoadError::new(file, message).at(end_of(&before))
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let forbidden = |each: char| each.is_control() && !matches!(each, '\t' | '\n' | '\r' | '\u{85}');
-    match text.find(forbidden) {
+    // To YAML a lone carriage return ends a line, to editors and to us it doesn't: every place after it would be wrong.
+    let forbidden = |(offset, each): &(usize, char)| match each {
+        '\r' => !text[offset + 1..].starts_with('\n'),
+        '\t' | '\n' | '\u{85}' => false,
+        each => each.is_control(),
+    };
+    match text.char_indices().find(forbidden) {
         None => Ok(text),
-        Some(offset) => {
-            let character = u32::from(text[offset..].chars().next().unwrap_or_default());
+        Some((offset, character)) => {
+            let character = u32::from(character);
             let message = format!("the control character U+{character:04X} can't be in a policy file; remove it");
             Err(LoadError::new(file, message).at(end_of(&text[..offset])))
         }
@@ -105,10 +110,18 @@ mod tests {
     #[case::dots("a: 1\n...\nb: 2\n", &[(0, "a: 1\n"), (2, "b: 2\n")])]
     #[case::directive("%YAML 1.2\n---\na: 1\n", &[(0, "%YAML 1.2\n---\na: 1\n")])]
     #[case::on_the_same_line("--- {a: 1}\n--- {b: 2}\n", &[(0, "--- {a: 1}\n"), (1, "--- {b: 2}\n")])]
+    #[case::lines_of_windows("a: 1\r\n---\r\nb: 2", &[(0, "a: 1\r\n"), (1, "---\r\nb: 2")])]
     #[case::dashes_inside("a: |\n  ---\n  b\n", &[(0, "a: |\n  ---\n  b\n")])]
     fn splits(#[case] text: &str, #[case] expected: &[(usize, &str)]) {
         let documents = split("file", text.as_bytes()).unwrap();
         let found: Vec<_> = documents.iter().map(|document| (document.lines_before, document.text)).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_lone_carriage_return_has_its_place() {
+        let error = split("file", b"a: 1\r\nb: 2\rc: 3\n").unwrap_err();
+        assert_eq!(error.place, Some(Place { line: 2, column: 5 }));
+        assert!(error.message.contains("U+000D"), "{error}");
     }
 }

@@ -14,12 +14,11 @@ fn deep() -> String {
 /// The request with a value in one place, given as a JSON pointer to what exists.
 fn with(pointer: &str, value: Value) -> Value {
     let mut request = request(&statefulset(), None);
-    match request.pointer_mut(pointer) {
-        Some(place) => *place = value,
-        None => {
-            let (parent, name) = pointer.rsplit_once('/').unwrap();
-            request.pointer_mut(parent).unwrap()[name] = value;
-        }
+    if let Some(place) = request.pointer_mut(pointer) {
+        *place = value;
+    } else {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        request.pointer_mut(parent).unwrap()[name] = value;
     }
     request
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::statefulset;
 use crate::controlplane::{Quorate, shared};
 
-const POLICY: &str = r#"
+const POLICY: &str = r"
 apiVersion: quorate.dev/v1alpha1
 kind: AvailabilityPolicy
 metadata: { name: much }
@@ -15,7 +15,7 @@ spec:
     podAntiAffinity: [{ topologyKey: kubernetes.io/hostname, mode: Preferred }]
   exemptions: {}
   onInternalError: Deny
-"#;
+";
 
 fn with(pointer: &str, value: Value) -> Value {
     let mut object = statefulset();

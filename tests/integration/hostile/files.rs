@@ -32,7 +32,7 @@ fn bomb() -> String {
 #[case::a_nul(format!("{HEAD} \0"), "policy.yaml:4:")]
 #[case::an_escape(format!("{HEAD} \u{1b}[31m"), "policy.yaml:4:")]
 #[case::an_escaped_escape(format!("{HEAD}\n  \"\\e[31m\\n\": 1\n"), "policy.yaml:5:")]
-#[case::lone_carriage_returns(format!("{HEAD}\r  \u{85} x: 1\r"), "policy.yaml:")]
+#[case::lone_carriage_returns(format!("{HEAD}\r  \u{85} x: 1\r"), "policy.yaml:4:6: the control character U+000D")]
 #[case::tags(format!("{HEAD} !!python/object/apply:os.system [ls]"), "policy.yaml:4:")]
 #[case::a_directive(format!("%TAG ! tag:x,2000:\n---\n{HEAD} !a {{}}"), "policy.yaml:6:")]
 #[case::many_documents("---\na: 1\n".repeat(2000), "policy.yaml: holds 2000 documents")]

@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use crate::server::{dial, soon};
 
 /// Policies that look at everything, and admit what they can't judge.
-const POLICIES: &str = r#"
+const POLICIES: &str = r"
 apiVersion: quorate.dev/v1alpha1
 kind: AvailabilityPolicy
 metadata: { name: everything }
@@ -49,7 +49,7 @@ spec:
       - { topologyKey: example.com/rack, maxSkew: 1, whenUnsatisfiable: DoNotSchedule }
   podDisruptionBudget: { maxUnavailable: Quorum }
   exemptions: { requireReason: true, maxDays: 90, groups: [platform-admins] }
-"#;
+";
 
 /// `quorate` without anything of the environment.
 fn quorate(directory: &Path) -> Command {
