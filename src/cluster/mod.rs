@@ -13,6 +13,7 @@ mod kind;
 mod live;
 mod reflector;
 mod registration;
+mod single;
 mod source;
 
 pub use changes::{Changed, Changes};
@@ -20,4 +21,5 @@ pub use connect::{ConnectError, Target, connect};
 pub use kind::Kind;
 pub use live::{Cluster, Inside, ReadError};
 pub use registration::register;
+pub(crate) use single::watch_one;
 pub use source::{Objects, Source};

@@ -16,7 +16,7 @@ use super::index::Index;
 use crate::telemetry::{Health, State};
 
 /// After so long the API server ends a watch, and it begins anew: so it is heard at least that often, also of what never changes.
-const WATCH: Duration = Duration::from_secs(20);
+pub(super) const WATCH: Duration = Duration::from_secs(20);
 
 /// A silence that is longer has a reason.
 const SILENT: Duration = Duration::from_secs(30);

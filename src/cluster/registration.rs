@@ -15,11 +15,11 @@ use futures::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
+use super::watch_one;
 use crate::telemetry::Health;
 
 /// What both webhook configurations are called.
@@ -58,7 +58,7 @@ async fn follow(client: &Client, resource: ApiResource) {
     let kind = &resource.kind;
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     loop {
-        let mut changes = watch_object(api.clone(), NAME).default_backoff().boxed();
+        let mut changes = watch_one(api.clone(), NAME).default_backoff().boxed();
         while let Some(change) = changes.next().await {
             let configuration = match change {
                 Ok(Some(configuration)) => configuration,

@@ -6,12 +6,13 @@ use futures::stream::{BoxStream, StreamExt as _, select_all};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watch_object};
+use kube::runtime::watcher;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use super::configurations::{Configuration, Webhooks};
 use super::{CA_SECRET, CONFIGURATIONS, Managed, TLS_SECRET};
+use crate::cluster::watch_one;
 
 /// The things that are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +126,7 @@ fn follow<K>(
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let objects = watch_object(api, name).default_backoff();
+    let objects = watch_one(api, name).default_backoff();
     objects.map(move |object| object.map_or_else(|error| Event::Failed(thing, error), &seen)).boxed()
 }
 
