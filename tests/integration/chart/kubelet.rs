@@ -1,6 +1,6 @@
 //! What the kubelets do: each Pod in Quorate's namespace is a process on this host.
 //!
-//! A process gets its Pod's arguments, environment, ConfigMaps, Secrets and ServiceAccount's token. What has to differ without
+//! A process gets the arguments, environment, ConfigMaps and Secrets of its Pod, and its `ServiceAccount`'s token. What has to differ without
 //! containers: mounted directories lie elsewhere, the ports are free ones, and the API server is found by a kubeconfig. A Pod
 //! is Ready when `/readyz` says so; one that is deleted gets a SIGTERM and is gone when its process is. A Job's Pod ends as its process does.
 
@@ -32,6 +32,7 @@ pub(super) struct Kubelet {
 }
 
 /// A Pod that runs.
+#[expect(clippy::struct_excessive_bools, reason = "each is about something else")]
 struct Running {
     name: String,
     process: Process,
@@ -144,11 +145,11 @@ fn run(cluster: &ControlPlane, pod: &Value) -> Result<Running> {
 
 /// Has the API server know how a Pod's process is, and the process what the API server says.
 fn keep(cluster: &ControlPlane, pod: &Value, running: &mut Running) -> Result<()> {
-    if running.is_job {
-        if let Some(ended) = running.process.exit_status()? {
-            let phase = if ended.success() { "Succeeded" } else { "Failed" };
-            set_status(cluster, &running.name, &json!({"phase": phase}))?;
-        }
+    if running.is_job
+        && let Some(ended) = running.process.exit_status()?
+    {
+        let phase = if ended.success() { "Succeeded" } else { "Failed" };
+        set_status(cluster, &running.name, &json!({"phase": phase}))?;
     }
     if !pod["metadata"]["deletionTimestamp"].is_null() {
         if running.process.exit_status()?.is_some() {

@@ -149,6 +149,6 @@ fn every_value_has_a_row(value: &Value, path: &str, rows: &[&str]) {
     }
     let inner = value.as_object().filter(|inner| !inner.is_empty());
     for (key, value) in inner.unwrap_or_else(|| panic!("values.yaml says nothing about {path}")) {
-        every_value_has_a_row(value, &format!("{path}.{key}").trim_start_matches('.').to_owned(), rows);
+        every_value_has_a_row(value, format!("{path}.{key}").trim_start_matches('.'), rows);
     }
 }

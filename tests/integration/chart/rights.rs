@@ -52,9 +52,9 @@ fn every_right_is_used_and_none_is_missing() {
     // The rights of the Job that uninstalls, which exist while it runs.
     let hooks = release.helm.ok(&["get", "hooks", "quorate", "-n", NAMESPACE]).unwrap();
     let hooks: Vec<Value> = serde_saphyr::from_multiple(&hooks).unwrap();
-    let role = hooks.iter().find(|hook| hook["kind"] == "ClusterRole").unwrap();
+    let uninstalling = hooks.iter().find(|hook| hook["kind"] == "ClusterRole").unwrap();
     let mut granted = BTreeSet::new();
-    rights("quorate-uninstall", role, &mut granted);
+    rights("quorate-uninstall", uninstalling, &mut granted);
     release.remove();
     let (used, denied) = asked(&cluster.audit_log().unwrap()[before..]).unwrap();
     assert!(granted.is_subset(&used), "not used: {:#?}", granted.difference(&used).collect::<Vec<_>>());
@@ -234,8 +234,10 @@ fn rights(account: &str, role: &Value, granted: &mut BTreeSet<Right>) {
 fn asked(events: &[Value]) -> Result<(BTreeSet<Right>, Vec<String>)> {
     let (mut used, mut denied) = (BTreeSet::new(), Vec::new());
     for event in events {
-        let user = event["user"]["username"].as_str().context("an event without user")?;
-        let Some(account) = user.starts_with(QUORATE).then(|| user.rsplit(':').next()).flatten() else { continue };
+        let username = event["user"]["username"].as_str().context("an event without user")?;
+        let Some(account) = username.starts_with(QUORATE).then(|| username.rsplit(':').next()).flatten() else {
+            continue;
+        };
         let object = &event["objectRef"];
         if event["annotations"]["authorization.k8s.io/decision"] == "forbid" {
             denied.push(format!("{account}: {} {}", event["verb"], event["requestURI"]));
