@@ -12,6 +12,8 @@ mod response;
 mod subject;
 mod weight;
 
+pub(crate) use weight::{Count, count};
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -12,22 +12,37 @@ pub(super) fn objection(json: &str) -> Option<String> {
     if json.len() <= MOST_OBJECTS * SHORTEST {
         return None;
     }
-    let (mut objects, mut values) = (0_usize, 0_usize);
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => pass_over_string(&mut bytes),
-            b'{' => objects += 1,
-            b',' => values += 1,
-            _ => {}
-        }
-    }
+    let Count { objects, values } = count(json.as_bytes());
     (objects > MOST_OBJECTS || values > MOST_VALUES).then(|| {
         format!("it holds {objects} objects and {values} values; at most {MOST_OBJECTS} and {MOST_VALUES} are read")
     })
 }
 
-fn pass_over_string(bytes: &mut std::str::Bytes<'_>) {
+/// How much there is in a JSON text that takes memory by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Count {
+    /// Objects.
+    pub(crate) objects: usize,
+    /// Values and members that follow others.
+    pub(crate) values: usize,
+}
+
+/// Counts by brackets and commas, those inside of strings aside.
+pub(crate) fn count(json: &[u8]) -> Count {
+    let mut count = Count::default();
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => pass_over_string(&mut bytes),
+            b'{' => count.objects += 1,
+            b',' | b'[' => count.values += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+fn pass_over_string(bytes: &mut std::slice::Iter<'_, u8>) {
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => return,
