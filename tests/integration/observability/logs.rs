@@ -48,8 +48,9 @@ fn a_name_that_no_object_may_have_is_on_one_line_all_the_same() {
     let database = DATABASE.replace("name: database", &format!("name: {}", Value::from(name)));
     let refused = cluster.kubectl(&["create", "-f", "-"]).namespace(&namespace).stdin(&database).run().unwrap();
     assert!(!refused.success(), "{refused}");
+    let printed = quorate::plain::plain(name).to_string();
     wait_for("the line", || {
-        anyhow::ensure!(!decisions(name).is_empty(), "no such line");
+        anyhow::ensure!(!decisions(&printed).is_empty(), "no such line");
         Ok(())
     })
     .unwrap();
