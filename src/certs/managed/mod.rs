@@ -2,7 +2,7 @@
 //! trust the CA, and renews both.
 //!
 //! Every replica does the same and any may write; the API server takes the first of several writes of a Secret, and the others go
-//! on with what it says (L41). What there is decides what is next, never what happened: [`plan`](plan::next) is a pure function of
+//! on with what it says (L41). What there is decides what is next, never what happened: `plan` is a pure function of
 //! the Secrets, the webhook configurations and the time, so that a replica may end, or begin, at any moment.
 //!
 //! A rotation never shows a client a certificate that it does not trust yet, or no longer:
