@@ -71,7 +71,10 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
     // Asked a second time, where the user dropped a term that we then injected: the template is the old one again, and yet there
     // is more of ours. What was infeasible is for the old record alone to say.
     let again = Injected { infeasible: Vec::new(), ..own(object) };
-    act(object, edits, Injected::recorded(&old.object.metadata).and(again), Vec::new())
+    // What a record lists and no template has stays as long as nobody touches the record, and doesn't come back once it is gone.
+    let listed = ours.and(Injected::recorded(&object.metadata));
+    let record = Injected::recorded(&old.object.metadata).within(&listed);
+    act(object, edits, record.and(again), Vec::new())
 }
 
 /// Whether these policies want something injected that an object, as it is stored, does not have (L24, L65).

@@ -71,6 +71,16 @@ impl Injected {
         }
     }
 
+    /// The part of it that `other` has too. What was infeasible is for the record itself to say.
+    pub(super) fn within(&self, other: &Self) -> Self {
+        Self {
+            required: present(&self.required, &other.required),
+            preferred: present(&self.preferred, &other.preferred),
+            topology_spread_constraints: present(&self.topology_spread_constraints, &other.topology_spread_constraints),
+            infeasible: self.infeasible.clone(),
+        }
+    }
+
     /// All that is in one or the other.
     pub(super) fn and(mut self, other: Self) -> Self {
         add(&mut self.required, other.required);

@@ -145,6 +145,26 @@ fn what_is_lost_comes_back_where_it_was_l26() {
     assert_eq!((gone, operations), (with_another_image(ignorant), 3));
 }
 
+/// L3: a record that lists what no template has, as only somebody else's hand writes it, is left as it is by who leaves it, and
+/// doesn't grow back on the second call where the user dropped it.
+#[test]
+fn a_forged_record_does_not_grow_back_l3() {
+    let spec = json!({"mutate": {
+        "topologySpreadConstraints": [{"topologyKey": "example.com/row", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}]
+    }});
+    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    let calm = Surroundings::default();
+    let (mut stored, _) = created(&generate::complete(), &calm, &policies);
+    let record = &mut stored["metadata"]["annotations"]["quorate.dev/injected"];
+    let forged = record.as_str().unwrap().replace("matchLabels", "matchAnything");
+    *record = Value::from(forged);
+    assert_eq!(updated(&stored, &stored, &calm, &policies).1, 0);
+    let (once, operations) = updated(&generate::complete(), &stored, &calm, &policies);
+    assert!(operations > 0);
+    let (twice, again) = updated(&once, &stored, &calm, &policies);
+    assert_eq!((twice, again), (once, 0));
+}
+
 prop_compose! {
     /// A StatefulSet with constraints of its user's, or with those it has.
     fn statefulset()(object in generate::statefulset(), constraints in prop::option::of(generate::constraints())) -> Value {

@@ -82,7 +82,9 @@ impl Managed {
 }
 
 fn forbidden(verb: &str, place: &str) -> String {
-    format!("Quorate may not {verb} {place}; let it: kubectl apply -f deploy/manifests/rbac.yaml")
+    format!(
+        "Quorate may not {verb} {place}; give it its rights again, as it was installed: helm upgrade, or kubectl apply -f deploy/manifests/rbac.yaml"
+    )
 }
 
 /// What became known of a thing. Not to be printed: Secrets are in it.

@@ -43,7 +43,7 @@ fn says_what_it_may_not_watch_and_goes_on_when_it_may() {
     let replica = start(cluster);
     not_ready(
         &replica,
-        "Quorate may not watch Secret quorate-system/quorate-ca; let it: kubectl apply -f deploy/manifests/rbac.yaml",
+        "Quorate may not watch Secret quorate-system/quorate-ca; give it its rights again, as it was installed: helm upgrade, or kubectl apply",
     );
     cluster.apply_all(&of_kinds(&["RoleBinding"]).unwrap()).unwrap();
     replica.wait_ready().unwrap();
