@@ -1,5 +1,8 @@
 //! From a decoded request to an answer: facts, surroundings, review; live reads before a denial.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Webhook;
@@ -65,12 +68,12 @@ impl Judge<'_> {
         &self,
         incoming: &Incoming<'_>,
         subject: &Subject,
-        statefulset: StatefulSet,
+        statefulset: Arc<StatefulSet>,
         unknown: Evidence,
         now: Timestamp,
     ) -> Result<Option<Decision>, (OnInternalError, Failure)> {
         let (surroundings, unknown_too) = self.source.surroundings(&statefulset);
-        let mut situation = Situation { statefulset, surroundings };
+        let mut situation = Situation { statefulset: Cow::Borrowed(&*statefulset), surroundings };
         let mut missing = unknown | unknown_too;
         let mut live = Evidence::NONE;
         let mut on_internal_error = self.policies.on_internal_error();
@@ -100,7 +103,7 @@ impl Judge<'_> {
             // It may adopt pods that run (L94).
             unknown |= Evidence::REVISIONS;
         }
-        let mut situation = Situation { statefulset: (**object).clone(), surroundings };
+        let mut situation = Situation { statefulset: Cow::Borrowed(&**object), surroundings };
         self.source.read(unknown, &mut situation).await?;
         let around = &situation.surroundings;
         let policies = self.policies.matching(&object.metadata, &around.namespace);

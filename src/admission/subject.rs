@@ -16,7 +16,7 @@ use crate::mutate::Injected;
 
 /// What a request is about, as facts.
 pub(super) enum Subject {
-    StatefulSet { object: Box<StatefulSet>, old: Option<Box<StatefulSet>>, spec_changed: bool, template_changed: bool },
+    StatefulSet { object: Arc<StatefulSet>, old: Option<Box<StatefulSet>>, spec_changed: bool, template_changed: bool },
     Scale { name: String, replicas: i32 },
     Service { old: Option<Service>, new: Option<Service> },
     Autoscaler { old: Option<Autoscaler>, new: Autoscaler },
@@ -64,7 +64,7 @@ impl Subject {
             (spec_changed, template_changed) = (new.spec_differs(&before), new.template_differs(&before, &ours));
             old_object = Some(Box::new(was));
         }
-        let object = Box::new(decode_in(incoming, written)?);
+        let object = Arc::new(decode_in(incoming, written)?);
         Ok(Self::StatefulSet { object, old: old_object, spec_changed, template_changed })
     }
 
@@ -97,16 +97,16 @@ impl Subject {
     }
 
     /// The StatefulSets that the request bears on, as far as is known, and whether they are all to be read live first.
-    pub(super) fn statefulsets(&self, namespace: &str, source: &Source) -> (Vec<StatefulSet>, bool) {
+    pub(super) fn statefulsets(&self, namespace: &str, source: &Source) -> (Vec<Arc<StatefulSet>>, bool) {
         match self {
-            Self::StatefulSet { object, .. } => (vec![(**object).clone()], false),
+            Self::StatefulSet { object, .. } => (vec![Arc::clone(object)], false),
             Self::Scale { name, .. } => match source.statefulset(namespace, name) {
-                Some(statefulset) => (vec![Arc::unwrap_or_clone(statefulset)], false),
-                None => (vec![named(namespace, name)], true),
+                Some(statefulset) => (vec![statefulset], false),
+                None => (vec![Arc::new(named(namespace, name))], true),
             },
             Self::Service { .. } | Self::Autoscaler { .. } | Self::Budget { .. } => {
                 let all = source.statefulsets(namespace).into_iter();
-                (all.filter(|each| self.bears_on(each)).map(Arc::unwrap_or_clone).collect(), false)
+                (all.filter(|each| self.bears_on(each)).collect(), false)
             }
         }
     }

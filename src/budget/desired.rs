@@ -2,6 +2,7 @@
 //!
 //! Decided for a namespace as a whole, for no pod may have two budgets: every eviction of such a pod fails (L50).
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
@@ -126,10 +127,10 @@ impl fmt::Display for Reason {
 /// Of StatefulSets that select each other's pods the first by name has the budget, and the strictest terms of all of them.
 /// One that selects the pods of more than that comes first, as only its budget can be for all.
 #[must_use]
-pub fn desired(candidates: &[Candidate<'_>], budgets: &[Budget]) -> Vec<Wanted> {
+pub fn desired(candidates: &[Candidate<'_>], budgets: &[impl Borrow<Budget>]) -> Vec<Wanted> {
     let pods = Pods::of(candidates);
     let mut wanted: Vec<_> = candidates.iter().map(on_its_own).collect();
-    for budget in budgets.iter().filter(|budget| !budget.ours && !budget.orphaned) {
+    for budget in budgets.iter().map(Borrow::borrow).filter(|budget| !budget.ours && !budget.orphaned) {
         let Some(selector) = &budget.selector else { continue };
         for (index, coverage) in pods.selected_by(selector) {
             wanted[index] =

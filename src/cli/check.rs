@@ -115,8 +115,9 @@ impl Cluster {
         }
         let mut surroundings = self.objects.around(&object);
         if !self.objects.has_namespace(&object.metadata.namespace) {
-            surroundings.namespace = Namespace::bare(&object.metadata.namespace);
-            surroundings.namespace.labels.extend(self.namespace_labels.clone());
+            let mut namespace = Namespace::bare(&object.metadata.namespace);
+            namespace.labels.extend(self.namespace_labels.clone());
+            surroundings.namespace = namespace.into();
         }
         let change = Change { way: Way::StatefulSet, object: &object, old: None, dry_run: false, requester: None };
         let now = Timestamp::now();

@@ -1,13 +1,11 @@
 //! The facts of all objects of one kind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Changes;
-
-/// Facts by name. Whoever reads many of them shares the map; a write in the meantime makes a new one.
-pub(super) type ByName<F> = Arc<BTreeMap<String, Arc<F>>>;
+use crate::facts::ByName;
 
 /// Facts by namespace and name; objects that have no namespace are in the namespace `""`.
 #[derive(Debug)]
@@ -66,7 +64,7 @@ impl<F> Index<F> {
         self.by_name(namespace).values().cloned().collect()
     }
 
-    /// The facts of every object of a namespace.
+    /// The facts of every object of a namespace, shared; a write in the meantime makes a new map.
     pub(super) fn by_name(&self, namespace: &str) -> ByName<F> {
         self.read().get(namespace).cloned().unwrap_or_default()
     }

@@ -1,5 +1,6 @@
 //! A cluster: what its caches know, and what is read live.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,8 @@ use super::index::Index;
 use super::reflector::Reflector;
 use super::{Changes, Kind};
 use crate::facts::{
-    Autoscaler, Budget, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation, StatefulSet,
-    Surroundings, is_ordinal,
+    Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation,
+    StatefulSet, Surroundings, is_ordinal,
 };
 use crate::telemetry::{Health, State};
 
@@ -61,7 +62,7 @@ pub struct Inside {
     /// Its StatefulSets, by name.
     pub statefulsets: Vec<Arc<StatefulSet>>,
     /// Its budgets, by name.
-    pub budgets: Vec<Budget>,
+    pub budgets: Vec<Arc<Budget>>,
 }
 
 /// What is kept of a cluster's objects.
@@ -193,7 +194,7 @@ impl Cluster {
         Some(Inside {
             namespace: caches.namespaces.get("", namespace)?,
             statefulsets: caches.statefulsets.all_in(namespace),
-            budgets: owned(caches.budgets.all_in(namespace)),
+            budgets: caches.budgets.all_in(namespace),
         })
     }
 
@@ -218,12 +219,11 @@ impl Cluster {
         let caches = &self.caches;
         let namespace = caches.namespaces.get("", name);
         let unknown = if namespace.is_some() { Evidence::NONE } else { Evidence::NAMESPACE };
-        let service = statefulset.service_name.as_ref().and_then(|service| caches.services.get(name, service));
         let surroundings = Surroundings {
-            namespace: namespace.map_or_else(|| Namespace::bare(name), |namespace| (*namespace).clone()),
-            service: service.map(|service| (*service).clone()),
-            autoscalers: owned(caches.autoscalers.all_in(name)),
-            budgets: owned(caches.budgets.all_in(name)),
+            namespace: namespace.unwrap_or_else(|| Arc::new(Namespace::bare(name))),
+            service: statefulset.service_name.as_ref().and_then(|service| caches.services.get(name, service)),
+            autoscalers: caches.autoscalers.by_name(name),
+            budgets: caches.budgets.by_name(name),
             nodes: caches.nodes.by_name(""),
             has_claims: statefulset.claim_prefixes().any(|prefix| caches.claims.has_name(name, &prefix, is_ordinal)),
             orphaned_revisions: Vec::new(),
@@ -233,7 +233,7 @@ impl Cluster {
 
     /// Reads what a decision rests on from the API server, concurrently and under one deadline. `false` where the StatefulSet
     /// itself was asked for and is no more.
-    pub(super) async fn read(&self, kinds: Evidence, situation: &mut Situation) -> Result<bool, ReadError> {
+    pub(super) async fn read(&self, kinds: Evidence, situation: &mut Situation<'_>) -> Result<bool, ReadError> {
         if kinds == Evidence::NONE {
             return Ok(true);
         }
@@ -263,20 +263,19 @@ impl Cluster {
         let read = tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)?;
         let (namespace_now, service, autoscalers, budgets, nodes, claims, revisions, parent) = read?;
         if let Some(now) = namespace_now {
-            surroundings.namespace = now.unwrap_or_else(|| Namespace::bare(namespace));
+            surroundings.namespace = Arc::new(now.unwrap_or_else(|| Namespace::bare(namespace)));
         }
         if let Some(service) = service {
-            surroundings.service = service;
+            surroundings.service = service.map(Arc::new);
         }
         if let Some(autoscalers) = autoscalers {
-            surroundings.autoscalers = autoscalers;
+            surroundings.autoscalers = by_name(autoscalers, |each| &each.name);
         }
         if let Some(budgets) = budgets {
-            surroundings.budgets = budgets;
+            surroundings.budgets = by_name(budgets, |each| &each.name);
         }
         if let Some(nodes) = nodes {
-            let by_name = nodes.into_iter().map(|node| (node.name.clone(), Arc::new(node)));
-            surroundings.nodes = Arc::new(by_name.collect());
+            surroundings.nodes = by_name(nodes, |node| &node.name);
         }
         if let Some(claims) = claims {
             surroundings.has_claims = claims.iter().any(|claim| statefulset.may_own_claim(&claim.name));
@@ -285,7 +284,7 @@ impl Cluster {
             surroundings.orphaned_revisions = revisions;
         }
         match parent {
-            Some(Some(parent)) => *statefulset = parent,
+            Some(Some(parent)) => *statefulset = Cow::Owned(parent),
             Some(None) => return Ok(false),
             None => {}
         }
@@ -318,8 +317,8 @@ impl Cluster {
     }
 }
 
-fn owned<F: Clone>(facts: Vec<Arc<F>>) -> Vec<F> {
-    facts.into_iter().map(Arc::unwrap_or_clone).collect()
+fn by_name<F>(facts: Vec<F>, name: impl Fn(&F) -> &String) -> ByName<F> {
+    Arc::new(facts.into_iter().map(|facts| (name(&facts).clone(), Arc::new(facts))).collect())
 }
 
 /// An object as it is now, or that there is none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Kind;
 use super::live::{Cluster, ReadError};
 use crate::facts::{
-    Autoscaler, Budget, Evidence, Namespace, Node, Nodes, Service, Situation, StatefulSet, Surroundings,
+    Autoscaler, Budget, ByName, Evidence, Namespace, Node, Service, Situation, StatefulSet, Surroundings,
 };
 
 /// Where surroundings come from.
@@ -34,7 +34,7 @@ impl Source {
     pub fn statefulset(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSet>> {
         match self {
             Self::Cluster(cluster) => cluster.statefulset(namespace, name),
-            Self::Objects(objects) => objects.statefulsets.get(&key(namespace, name)).cloned(),
+            Self::Objects(objects) => objects.statefulsets.get(namespace)?.get(name).cloned(),
         }
     }
 
@@ -43,12 +43,9 @@ impl Source {
     pub fn statefulsets(&self, namespace: &str) -> Vec<Arc<StatefulSet>> {
         match self {
             Self::Cluster(cluster) => cluster.statefulsets(namespace),
-            Self::Objects(objects) => objects
-                .statefulsets
-                .values()
-                .filter(|statefulset| statefulset.metadata.namespace == namespace)
-                .cloned()
-                .collect(),
+            Self::Objects(objects) => {
+                objects.statefulsets.get(namespace).into_iter().flat_map(|by_name| by_name.values()).cloned().collect()
+            }
         }
     }
 
@@ -57,7 +54,9 @@ impl Source {
     pub fn every_statefulset(&self) -> Vec<Arc<StatefulSet>> {
         match self {
             Self::Cluster(cluster) => cluster.every_statefulset(),
-            Self::Objects(objects) => objects.statefulsets.values().cloned().collect(),
+            Self::Objects(objects) => {
+                objects.statefulsets.values().flat_map(|by_name| by_name.values()).cloned().collect()
+            }
         }
     }
 
@@ -76,7 +75,7 @@ impl Source {
     /// # Errors
     ///
     /// The API server can't be asked, or doesn't answer in time.
-    pub async fn read(&self, kinds: Evidence, situation: &mut Situation) -> Result<bool, ReadError> {
+    pub async fn read(&self, kinds: Evidence, situation: &mut Situation<'_>) -> Result<bool, ReadError> {
         match self {
             Self::Cluster(cluster) => cluster.read(kinds, situation).await,
             Self::Objects(_) => Ok(true),
@@ -84,34 +83,35 @@ impl Source {
     }
 }
 
-type ByName<F> = BTreeMap<(String, String), F>;
+/// Facts by the namespace that they are in.
+type In<F> = BTreeMap<String, ByName<F>>;
 
 /// A fixed set of objects that stands for a cluster: of manifests, or made by a test.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    autoscalers: ByName<Autoscaler>,
-    budgets: ByName<Budget>,
+    autoscalers: In<Autoscaler>,
+    budgets: In<Budget>,
     claims: BTreeSet<(String, String)>,
-    namespaces: BTreeMap<String, Namespace>,
-    nodes: Nodes,
-    services: ByName<Service>,
-    statefulsets: ByName<Arc<StatefulSet>>,
+    namespaces: BTreeMap<String, Arc<Namespace>>,
+    nodes: ByName<Node>,
+    services: In<Service>,
+    statefulsets: In<StatefulSet>,
 }
 
 impl Objects {
     /// Adds a HorizontalPodAutoscaler.
     pub fn add_autoscaler(&mut self, autoscaler: Autoscaler) {
-        self.autoscalers.insert(key(&autoscaler.namespace, &autoscaler.name), autoscaler);
+        put(&mut self.autoscalers, autoscaler.namespace.clone(), autoscaler.name.clone(), autoscaler);
     }
 
     /// Adds a PodDisruptionBudget.
     pub fn add_budget(&mut self, budget: Budget) {
-        self.budgets.insert(key(&budget.namespace, &budget.name), budget);
+        put(&mut self.budgets, budget.namespace.clone(), budget.name.clone(), budget);
     }
 
     /// Adds a PersistentVolumeClaim.
     pub fn add_claim(&mut self, namespace: &str, name: &str) {
-        self.claims.insert(key(namespace, name));
+        self.claims.insert((namespace.to_owned(), name.to_owned()));
     }
 
     /// Adds a Node.
@@ -121,18 +121,18 @@ impl Objects {
 
     /// Adds a Namespace.
     pub fn add_namespace(&mut self, namespace: Namespace) {
-        self.namespaces.insert(namespace.name.clone(), namespace);
+        self.namespaces.insert(namespace.name.clone(), Arc::new(namespace));
     }
 
     /// Adds a Service.
     pub fn add_service(&mut self, service: Service) {
-        self.services.insert(key(&service.namespace, &service.name), service);
+        put(&mut self.services, service.namespace.clone(), service.name.clone(), service);
     }
 
     /// Adds a StatefulSet.
     pub fn add_statefulset(&mut self, statefulset: StatefulSet) {
         let metadata = &statefulset.metadata;
-        self.statefulsets.insert(key(&metadata.namespace, &metadata.name), Arc::new(statefulset));
+        put(&mut self.statefulsets, metadata.namespace.clone(), metadata.name.clone(), statefulset);
     }
 
     /// Whether the Namespace is among the objects.
@@ -146,20 +146,20 @@ impl Objects {
     pub fn around(&self, statefulset: &StatefulSet) -> Surroundings {
         let namespace = &statefulset.metadata.namespace;
         let service = statefulset.service_name.as_ref();
-        let in_namespace = |name: &String| name == namespace;
         let is_claim = |(other, name): &(String, String)| other == namespace && statefulset.may_own_claim(name);
+        let bare = || Arc::new(Namespace::bare(namespace));
         Surroundings {
-            namespace: self.namespaces.get(namespace).cloned().unwrap_or_else(|| Namespace::bare(namespace)),
-            service: service.and_then(|name| self.services.get(&key(namespace, name))).cloned(),
-            autoscalers: self.autoscalers.values().filter(|each| in_namespace(&each.namespace)).cloned().collect(),
-            budgets: self.budgets.values().filter(|each| in_namespace(&each.namespace)).cloned().collect(),
-            nodes: Nodes::clone(&self.nodes),
+            namespace: self.namespaces.get(namespace).cloned().unwrap_or_else(bare),
+            service: service.and_then(|name| self.services.get(namespace)?.get(name)).cloned(),
+            autoscalers: self.autoscalers.get(namespace).cloned().unwrap_or_default(),
+            budgets: self.budgets.get(namespace).cloned().unwrap_or_default(),
+            nodes: ByName::clone(&self.nodes),
             has_claims: self.claims.iter().any(is_claim),
             orphaned_revisions: Vec::new(),
         }
     }
 }
 
-fn key(namespace: &str, name: &str) -> (String, String) {
-    (namespace.to_owned(), name.to_owned())
+fn put<F: Clone>(all: &mut In<F>, namespace: String, name: String, facts: F) {
+    Arc::make_mut(all.entry(namespace).or_default()).insert(name, Arc::new(facts));
 }

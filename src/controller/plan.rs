@@ -1,5 +1,6 @@
 //! What is to be written, and told, to bring a namespace from what it holds to what it shall hold.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,8 +31,9 @@ pub(super) enum Step {
 }
 
 /// The steps, deletions first: no pod may have two budgets.
-pub(super) fn plan(statefulsets: &[Arc<StatefulSet>], wanted: &[Wanted], budgets: &[Budget]) -> Vec<Step> {
-    let by_name: BTreeMap<&str, &Budget> = budgets.iter().map(|budget| (budget.name.as_str(), budget)).collect();
+pub(super) fn plan(statefulsets: &[Arc<StatefulSet>], wanted: &[Wanted], budgets: &[impl Borrow<Budget>]) -> Vec<Step> {
+    let budgets = || budgets.iter().map(Borrow::borrow);
+    let by_name: BTreeMap<&str, &Budget> = budgets().map(|budget| (budget.name.as_str(), budget)).collect();
     let (mut deletions, mut repairs, mut others) = (Vec::new(), Vec::new(), Vec::new());
     let mut looked_after = Vec::new();
     for (statefulset, wanted) in statefulsets.iter().zip(wanted) {
@@ -70,7 +72,7 @@ pub(super) fn plan(statefulsets: &[Arc<StatefulSet>], wanted: &[Wanted], budgets
         looked_after.push(name);
     }
     looked_after.sort_unstable();
-    let left = budgets.iter().filter(|budget| (budget.ours || budget.orphaned) && !budget.terminating);
+    let left = budgets().filter(|budget| (budget.ours || budget.orphaned) && !budget.terminating);
     let left = left.filter(|budget| looked_after.binary_search(&budget.name).is_err());
     deletions.extend(left.map(|budget| Step::Delete { budget: budget.clone(), statefulset: None, reason: None }));
     [deletions, repairs, others].concat()

@@ -236,7 +236,7 @@ mod tests {
         };
         let mut statefulset = statefulset();
         statefulset.template.labels = statefulset.selector.match_labels.clone();
-        match desired(&[Candidate { statefulset: &statefulset, terms: Ok(&terms) }], &[]).pop() {
+        match desired(&[Candidate { statefulset: &statefulset, terms: Ok(&terms) }], &Vec::<Budget>::new()).pop() {
             Some(Wanted::Budget(kept)) => kept,
             other => panic!("{other:?}"),
         }

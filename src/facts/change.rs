@@ -3,13 +3,16 @@
 //! Every way in leads here: the StatefulSet itself is written, it is scaled, or something around it changes. What it is like
 //! before and after is then the same two [`Situation`]s for all of them.
 
-use super::{Autoscaler, Budget, Service, StatefulSet, Surroundings};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{Autoscaler, Budget, ByName, Service, StatefulSet, Surroundings};
 
 /// A StatefulSet and what is around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Situation {
+pub struct Situation<'a> {
     /// The StatefulSet.
-    pub statefulset: StatefulSet,
+    pub statefulset: Cow<'a, StatefulSet>,
     /// What is around it.
     pub surroundings: Surroundings,
 }
@@ -97,73 +100,54 @@ impl Requester<'_> {
     }
 }
 
-impl Change<'_> {
+impl<'a> Change<'a> {
     /// The StatefulSet and its surroundings once the request is granted, where `around` is what surrounds it now.
     #[must_use]
-    pub fn after(&self, around: &Surroundings) -> Situation {
-        let mut statefulset = self.object.clone();
+    pub fn after(&self, around: &Surroundings) -> Situation<'a> {
+        let mut statefulset = Cow::Borrowed(self.object);
         let mut surroundings = around.clone();
         match self.way {
             Way::StatefulSet => {}
             Way::Scale { replicas } => {
-                statefulset.replicas = replicas;
+                statefulset.to_mut().replicas = replicas;
                 // Under an autoscaler, a scale request is judged by the number it asks for.
-                surroundings.autoscalers.clear();
+                surroundings.autoscalers = Arc::default();
             }
-            Way::Service { new, .. } => surroundings.service = new.cloned(),
-            Way::Autoscaler { new, .. } => put(&mut surroundings.autoscalers, new),
-            Way::Budget { new, .. } => put(&mut surroundings.budgets, new),
+            Way::Service { new, .. } => surroundings.service = shared(new),
+            Way::Autoscaler { new, .. } => put(&mut surroundings.autoscalers, &new.name, Some(new)),
+            Way::Budget { new, .. } => put(&mut surroundings.budgets, &new.name, Some(new)),
         }
-        surroundings.autoscalers.retain(|autoscaler| autoscaler.targets(&statefulset));
         Situation { statefulset, surroundings }
     }
 
     /// The StatefulSet and its surroundings as they are; `None` where the request creates the StatefulSet.
     #[must_use]
-    pub fn before(&self, around: &Surroundings) -> Option<Situation> {
+    pub fn before(&self, around: &Surroundings) -> Option<Situation<'a>> {
         let statefulset = match (self.way, self.old) {
             (Way::StatefulSet, None) => return None,
-            (Way::StatefulSet, Some(old)) => old.object.clone(),
-            _ => self.object.clone(),
+            (Way::StatefulSet, Some(old)) => old.object,
+            _ => self.object,
         };
         let mut surroundings = around.clone();
         match self.way {
             Way::StatefulSet => {}
-            Way::Scale { .. } => surroundings.autoscalers.clear(),
-            Way::Service { old, .. } => surroundings.service = old.cloned(),
-            Way::Autoscaler { old, new } => take(&mut surroundings.autoscalers, old, new),
-            Way::Budget { old, new } => take(&mut surroundings.budgets, old, new),
+            Way::Scale { .. } => surroundings.autoscalers = Arc::default(),
+            Way::Service { old, .. } => surroundings.service = shared(old),
+            Way::Autoscaler { old, new } => put(&mut surroundings.autoscalers, &new.name, old),
+            Way::Budget { old, new } => put(&mut surroundings.budgets, &new.name, old),
         }
-        surroundings.autoscalers.retain(|autoscaler| autoscaler.targets(&statefulset));
-        Some(Situation { statefulset, surroundings })
+        Some(Situation { statefulset: Cow::Borrowed(statefulset), surroundings })
     }
 }
 
-/// What has a name among its kind in a namespace.
-trait Named: Clone {
-    fn name(&self) -> &str;
+fn shared<F: Clone>(facts: Option<&F>) -> Option<Arc<F>> {
+    facts.cloned().map(Arc::new)
 }
 
-impl Named for Autoscaler {
-    fn name(&self) -> &str {
-        &self.name
+/// Puts an object, or none, in the place of the one of this name.
+fn put<F: Clone>(all: &mut ByName<F>, name: &str, object: Option<&F>) {
+    match object {
+        Some(object) => drop(Arc::make_mut(all).insert(name.to_owned(), Arc::new(object.clone()))),
+        None => drop(Arc::make_mut(all).remove(name)),
     }
-}
-
-impl Named for Budget {
-    fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-/// Puts an object in the place of the one of its name.
-fn put<T: Named>(all: &mut Vec<T>, new: &T) {
-    all.retain(|each| each.name() != new.name());
-    all.push(new.clone());
-}
-
-/// Puts the old object, or none, in the place of the one of its name.
-fn take<T: Named>(all: &mut Vec<T>, old: Option<&T>, new: &T) {
-    all.retain(|each| each.name() != new.name());
-    all.extend(old.cloned());
 }

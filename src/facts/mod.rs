@@ -23,7 +23,7 @@ pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEv
 pub use change::{Change, Old, Requester, Situation, Way};
 pub use metadata::{Metadata, Owner};
 pub use namespace::Namespace;
-pub use node::{Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Nodes, Taint, Toleration};
+pub use node::{Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Taint, Toleration};
 pub use revision::Revision;
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use service::Service;
@@ -32,6 +32,10 @@ pub use statefulset::{Container, PodTemplate, RetentionPolicy, StatefulSet, Upda
 pub use surroundings::{Evidence, Surroundings};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Labels or annotations, in the order of their keys.
 pub type Labels = BTreeMap<String, String>;
+
+/// Objects of one kind by name, shared: a request neither copies them nor waits for them.
+pub type ByName<F> = Arc<BTreeMap<String, Arc<F>>>;

@@ -1,16 +1,10 @@
 //! A Node, and which Nodes a pod template fits: its nodeSelector, required node affinity and tolerations, as the scheduler
 //! takes them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::Deserialize;
 
 use super::lenient::null_as_default;
 use super::{Labels, Metadata};
-
-/// The Nodes of a cluster by name, shared: a request neither copies them nor waits for them.
-pub type Nodes = Arc<BTreeMap<String, Arc<Node>>>;
 
 /// What rules need of a Node. Not whether it is cordoned: a cordon passes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

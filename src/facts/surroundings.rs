@@ -1,27 +1,35 @@
 //! What surrounds a StatefulSet, and which part of it a finding rests on.
 
 use std::ops::{BitOr, BitOrAssign};
+use std::sync::Arc;
 
-use super::{Autoscaler, Budget, Namespace, Nodes, Revision, Service};
+use super::{Autoscaler, Budget, ByName, Namespace, Node, Revision, Service, StatefulSet};
 
-/// The objects around one StatefulSet that rules look at.
+/// The objects around one StatefulSet that rules look at; shared with the caches that they come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// The StatefulSet's Namespace.
-    pub namespace: Namespace,
+    pub namespace: Arc<Namespace>,
     /// The Service that `spec.serviceName` names, where there is one.
-    pub service: Option<Service>,
-    /// The autoscalers of its namespace that target it, by name.
-    pub autoscalers: Vec<Autoscaler>,
-    /// The budgets of its namespace, by name.
-    pub budgets: Vec<Budget>,
+    pub service: Option<Arc<Service>>,
+    /// The autoscalers of its namespace.
+    pub autoscalers: ByName<Autoscaler>,
+    /// The budgets of its namespace.
+    pub budgets: ByName<Budget>,
     /// The Nodes of the cluster.
-    pub nodes: Nodes,
+    pub nodes: ByName<Node>,
     /// Whether a PersistentVolumeClaim of one of its pods exists: `<template>-<name>-<ordinal>`. Volumes pin pods (L63).
     pub has_claims: bool,
     /// The ControllerRevisions of its namespace that its selector selects and that nobody controls: those of a StatefulSet that
     /// was deleted with `--cascade=orphan` (L94). Known only once read live.
     pub orphaned_revisions: Vec<Revision>,
+}
+
+impl Surroundings {
+    /// The autoscalers that target the StatefulSet.
+    pub fn autoscalers_of(&self, statefulset: &StatefulSet) -> impl Iterator<Item = &Autoscaler> {
+        self.autoscalers.values().map(Arc::as_ref).filter(|autoscaler| autoscaler.targets(statefulset))
+    }
 }
 
 /// A set of kinds of surrounding objects: what a finding rests on, and so what has to be read live before it denies (L35).

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::facts::{NodeFit, Nodes, StatefulSet, Surroundings};
+use crate::facts::{ByName, Node, NodeFit, StatefulSet, Surroundings};
 
 /// That a cluster has too few domains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ const MOST_EFFORT: usize = 10_000_000;
 
 /// Whether the Nodes that fit have fewer than `enough` values of the topology key. `None` where they have enough, and where no
 /// Node fits: a pool that is scaled to zero says nothing of how many it can have.
-pub(super) fn too_few(nodes: &Nodes, fit: &NodeFit, topology_key: &str, enough: usize) -> Option<TooFew> {
+pub(super) fn too_few(nodes: &ByName<Node>, fit: &NodeFit, topology_key: &str, enough: usize) -> Option<TooFew> {
     if fit.effort().saturating_mul(nodes.len()) > MOST_EFFORT {
         return None;
     }
@@ -37,8 +37,7 @@ pub(super) fn too_few(nodes: &Nodes, fit: &NodeFit, topology_key: &str, enough: 
 
 /// The most pods that a StatefulSet may come to have, and the autoscaler that may ask for so many.
 pub(super) fn most_pods(statefulset: &StatefulSet, around: &Surroundings) -> (i32, Option<String>) {
-    let scalers = around.autoscalers.iter().filter(|scaler| scaler.targets(statefulset));
-    match scalers.max_by_key(|scaler| scaler.max_replicas) {
+    match around.autoscalers_of(statefulset).max_by_key(|scaler| scaler.max_replicas) {
         Some(scaler) if scaler.max_replicas > statefulset.replicas => (scaler.max_replicas, Some(scaler.name.clone())),
         _ => (statefulset.replicas, None),
     }

@@ -30,7 +30,8 @@ pub(super) fn budget(change: &Change<'_>, around: &Surroundings, policies: &[Arc
 fn kept(statefulset: &StatefulSet, around: &Surroundings, policies: &[Arc<Policy>]) -> Option<Kept> {
     let terms = policy::budget(statefulset, policies);
     let candidate = Candidate { statefulset, terms: terms.as_ref() };
-    match desired(&[candidate], &around.budgets).pop() {
+    let budgets: Vec<_> = around.budgets.values().map(Arc::as_ref).collect();
+    match desired(&[candidate], &budgets).pop() {
         Some(Wanted::Budget(kept)) => Some(kept),
         _ => None,
     }

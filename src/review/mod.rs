@@ -22,7 +22,8 @@ pub use injection::{injection, lacks_injection};
 pub use ownership::acting;
 pub use violation::Violation;
 
-use crate::facts::{Change, Evidence, Situation, Surroundings, Way};
+use crate::budget::{Coverage, coverage};
+use crate::facts::{Budget, Change, Evidence, Situation, Surroundings, Way};
 use crate::mutate::{self, Injected};
 use crate::policy::{AntiAffinityMode, Policy, PolicySet, WhenInfeasible, WhenUnsatisfiable, placements};
 use crate::rules::{Action, Finding, Provided, Rule, Subject};
@@ -34,6 +35,7 @@ use crate::rules::{Action, Finding, Provided, Rule, Subject};
 #[must_use]
 pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet, now: Timestamp) -> Decision {
     let matching = policies.matching(&change.object.metadata, &around.namespace);
+    let around = &near(change, around);
     if change.object.metadata.terminating || cleans_up(change, around) {
         return Decision::new(matching, Vec::new(), false);
     }
@@ -71,6 +73,21 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
     Decision { notices, ..Decision::new(matching, violations, pending) }
 }
 
+/// What is around the StatefulSet, of the budgets only those that may select its pods: a namespace may have thousands, and every
+/// policy looks at all of them.
+fn near(change: &Change<'_>, around: &Surroundings) -> Surroundings {
+    let mut near = around.clone();
+    let statefulsets = || [Some(change.object), change.old.map(|old| old.object)].into_iter().flatten();
+    let is_near = |budget: &Budget| {
+        statefulsets().any(|each| coverage(budget.selector.as_ref(), &each.template.labels) != Coverage::Disjoint)
+    };
+    if !around.budgets.is_empty() {
+        let budgets = around.budgets.iter().filter(|(_, budget)| is_near(budget));
+        near.budgets = Arc::new(budgets.map(|(name, budget)| (name.clone(), Arc::clone(budget))).collect());
+    }
+    near
+}
+
 /// Whether the request deletes a Service as the last step of something that was decided before (L98).
 fn cleans_up(change: &Change<'_>, around: &Surroundings) -> bool {
     let deletes = matches!(change.way, Way::Service { new: None, .. });
@@ -99,17 +116,17 @@ fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Pro
 /// Where one change is judged.
 struct Court<'a> {
     change: &'a Change<'a>,
-    before: Option<Situation>,
-    after: Situation,
+    before: Option<Situation<'a>>,
+    after: Situation<'a>,
     provided: Provided,
     exemption: Option<Exemption>,
     now: Timestamp,
 }
 
-impl Court<'_> {
+impl<'a> Court<'a> {
     /// What one policy objects to, with the actions that are due.
     fn judge(&self, policy: &Policy) -> Vec<Violation> {
-        let check = |situation: &Situation| {
+        let check = |situation: &Situation<'_>| {
             policy.spec.validate.check(&Subject {
                 statefulset: &situation.statefulset,
                 surroundings: &situation.surroundings,
@@ -159,7 +176,7 @@ impl Court<'_> {
     /// What grows beyond what a hard term of ours holds: a warning, as pods that stay Pending harm nothing that runs.
     fn beyond(&self, policies: &[Arc<Policy>]) -> Vec<Violation> {
         let (Some(before), Some(policy)) = (&self.before, policies.first()) else { return Vec::new() };
-        let beyond = |situation: &Situation| mutate::beyond(&situation.statefulset, &situation.surroundings);
+        let beyond = |situation: &Situation<'_>| mutate::beyond(&situation.statefulset, &situation.surroundings);
         let was = beyond(before);
         let grew =
             |now: &mutate::Beyond| was.iter().all(|was| was.topology_key != now.topology_key || was.pods < now.pods);
@@ -181,10 +198,10 @@ impl Court<'_> {
     }
 
     /// What was there before, had it only been given the replicas that there will be; none where these are no more.
-    fn grown(&self, before: &Situation) -> Option<Situation> {
+    fn grown(&self, before: &Situation<'a>) -> Option<Situation<'a>> {
         self.grows().then(|| {
             let mut grown = before.clone();
-            grown.statefulset.replicas = self.after.statefulset.replicas;
+            grown.statefulset.to_mut().replicas = self.after.statefulset.replicas;
             grown
         })
     }

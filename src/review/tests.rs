@@ -30,7 +30,7 @@ fn policy(name: &str, spec: Value) -> Policy {
 }
 
 fn surroundings() -> Surroundings {
-    Surroundings { namespace: Namespace::bare("shop"), ..Surroundings::default() }
+    Surroundings { namespace: Arc::new(Namespace::bare("shop")), ..Surroundings::default() }
 }
 
 fn create(object: &StatefulSet) -> Change<'_> {
@@ -284,7 +284,7 @@ fn a_policy_matches(#[case] selection: Value, #[case] matches: bool) {
 #[case("quorate-system")]
 fn some_namespaces_are_never_governed_l20(#[case] namespace: &str) {
     let object = statefulset(1);
-    let surroundings = Surroundings { namespace: Namespace::bare(namespace), ..Surroundings::default() };
+    let surroundings = Surroundings { namespace: Arc::new(Namespace::bare(namespace)), ..Surroundings::default() };
     let policies = PolicySet::new(vec![minimum_of_three()]).without_own_namespace("quorate-system");
     let decision = evaluate(&create(&object), &surroundings, &policies, NOW.parse().unwrap());
     assert_eq!(decision.verdict(), Verdict::Allow);
@@ -333,7 +333,7 @@ fn scaling_is_judged_by_degree_l11_l83(#[case] from: i32, #[case] to: i32, #[cas
 #[test]
 fn a_scale_request_under_an_autoscaler_is_judged_by_its_number_l80() {
     let object = statefulset(3);
-    let around = Surroundings { autoscalers: vec![autoscaler(1)], ..surroundings() };
+    let around = with_autoscalers(Some(autoscaler(1)));
     let policies = PolicySet::new(vec![minimum_of_three()]);
     let up = evaluate(&by_way(Way::Scale { replicas: 5 }, &object), &around, &policies, NOW.parse().unwrap());
     assert_eq!(up.verdict(), Verdict::Allow);
@@ -352,10 +352,15 @@ fn an_autoscaler_is_judged_against_its_target_l80(
 ) {
     let object = statefulset(3);
     let (old, new) = (old.map(autoscaler), autoscaler(new));
-    let around = Surroundings { autoscalers: old.iter().cloned().collect(), ..surroundings() };
+    let around = with_autoscalers(old.clone());
     let change = by_way(Way::Autoscaler { old: old.as_ref(), new: &new }, &object);
     let decision = evaluate(&change, &around, &PolicySet::new(vec![minimum_of_three()]), NOW.parse().unwrap());
     assert_eq!(decision.verdict(), verdict);
+}
+
+fn with_autoscalers(autoscaler: Option<Autoscaler>) -> Surroundings {
+    let by_name = autoscaler.into_iter().map(|each| (each.name.clone(), Arc::new(each)));
+    Surroundings { autoscalers: Arc::new(by_name.collect()), ..surroundings() }
 }
 
 fn service(spec: &Value) -> Service {
@@ -370,7 +375,7 @@ fn a_service_is_judged_for_its_statefulsets_l73_l74(#[case] new: Option<Value>, 
     let object = statefulset(3);
     let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
     let new = new.as_ref().map(service);
-    let around = Surroundings { service: Some(old.clone()), ..surroundings() };
+    let around = Surroundings { service: Some(Arc::new(old.clone())), ..surroundings() };
     let policies =
         PolicySet::new(vec![policy("headless", json!({"validate": {"headlessService": {"action": "Deny"}}}))]);
     let change = by_way(Way::Service { old: Some(&old), new: new.as_ref() }, &object);
@@ -384,7 +389,7 @@ fn the_last_steps_of_a_deletion_pass_l98() {
     let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
     let strict = json!({"validate": {"headlessService": {"action": "Deny", "serviceDelete": "Deny"}}});
     let policies = PolicySet::new(vec![policy("headless", strict)]);
-    let around = Surroundings { service: Some(old.clone()), ..surroundings() };
+    let around = Surroundings { service: Some(Arc::new(old.clone())), ..surroundings() };
     let change = by_way(Way::Service { old: Some(&old), new: None }, &object);
     let decide = |change: &Change<'_>, around: &Surroundings| {
         evaluate(change, around, &policies, NOW.parse().unwrap()).verdict()
@@ -396,7 +401,7 @@ fn the_last_steps_of_a_deletion_pass_l98() {
         assert_eq!(decide(&change, &around), Verdict::Allow);
     }
     let mut terminating = around.clone();
-    terminating.namespace.terminating = true;
+    Arc::make_mut(&mut terminating.namespace).terminating = true;
     assert_eq!(decide(&change, &terminating), Verdict::Allow);
     let mut going = object.clone();
     going.metadata.terminating = true;
@@ -609,7 +614,7 @@ fn an_infeasible_term_is_denied_on_creation_only_l62() {
     assert_ne!(decide(&update(&more, &object), &with_nodes(2)).verdict(), Verdict::Deny);
     let claimed = Surroundings { has_claims: true, ..with_nodes(2) };
     assert_ne!(decide(&create(&object), &claimed).verdict(), Verdict::Deny);
-    let scaled = Surroundings { autoscalers: vec![autoscaler(3)], ..with_nodes(3) };
+    let scaled = Surroundings { nodes: with_nodes(3).nodes, ..with_autoscalers(Some(autoscaler(3))) };
     insta::assert_snapshot!(decide(&create(&object), &scaled).denial(), @"spec.maxReplicas of HorizontalPodAutoscaler db: 9 exceeds the 3 values of kubernetes.io/hostname on 3 Nodes that fit; set spec.maxReplicas to 3 or fewer, or let more Nodes fit nodeSelector, affinity and tolerations (policy apart)");
     let exempted = exempt(statefulset(3), "spread", None, None);
     assert_ne!(decide(&create(&exempted), &with_nodes(2)).verdict(), Verdict::Deny);

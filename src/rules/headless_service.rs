@@ -174,11 +174,13 @@ fn mismatch(service: &Service, labels: &Labels) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rstest::rstest;
     use serde_json::{Value, from_value, json};
 
     use super::*;
-    use crate::facts::{Namespace, StatefulSet, Surroundings};
+    use crate::facts::{StatefulSet, Surroundings};
     use crate::rules::Provided;
 
     fn service(spec: &Value) -> Service {
@@ -206,7 +208,7 @@ mod tests {
             "spec": {"serviceName": name, "template": {"metadata": {"labels": {"app": "db"}}}}
         }))
         .unwrap();
-        let surroundings = Surroundings { namespace: Namespace::bare("shop"), service, ..Surroundings::default() };
+        let surroundings = Surroundings { service: service.map(Arc::new), ..Surroundings::default() };
         let settings: Settings = from_value(json!({"action": "Deny", "missing": "Warn"})).unwrap();
         let findings = settings.check(&Subject {
             statefulset: &statefulset,

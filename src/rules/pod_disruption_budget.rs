@@ -31,6 +31,8 @@
 //!   selector: { matchLabels: { app: mysql } }
 //! ```
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -53,7 +55,7 @@ impl Check for Settings {
             return Vec::new();
         }
         // Our own budget makes room for any other, and allows a disruption by construction.
-        let others = subject.surroundings.budgets.iter().filter(|budget| !budget.ours);
+        let others = subject.surroundings.budgets.values().map(Arc::as_ref).filter(|budget| !budget.ours);
         let mut covering = Vec::new();
         let mut may_cover = Vec::new();
         for budget in others {
@@ -134,6 +136,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rstest::rstest;
     use serde_json::{Value, from_value, json};
 
@@ -188,7 +192,8 @@ mod tests {
 
     fn judge(budgets: Vec<Budget>, replicas: i32, follows: bool) -> Vec<(&'static str, Action)> {
         let spec = json!({"replicas": replicas, "template": {"metadata": {"labels": {"app": "db"}}}});
-        let surroundings = Surroundings { budgets, ..Surroundings::default() };
+        let budgets = budgets.into_iter().map(|budget| (budget.name.clone(), Arc::new(budget)));
+        let surroundings = Surroundings { budgets: Arc::new(budgets.collect()), ..Surroundings::default() };
         let provided = Provided { budget: follows, ..Provided::default() };
         findings_with(&json!({"podDisruptionBudget": {"action": "Deny"}}), &spec, &surroundings, provided)
             .iter()

@@ -106,7 +106,8 @@ impl Effective {
     /// too at zero, which switches the autoscaler off.
     fn of(subject: &Subject<'_>) -> Self {
         let own = subject.statefulset.replicas;
-        let autoscaler = subject.surroundings.autoscalers.iter().min_by_key(|autoscaler| autoscaler.min_replicas);
+        let autoscaler =
+            subject.surroundings.autoscalers_of(subject.statefulset).min_by_key(|autoscaler| autoscaler.min_replicas);
         // That there is no autoscaler, which could ask for more, is only known for certain after a live read.
         let rests_on = match subject.way {
             Way::Scale { .. } => Evidence::PARENT,
@@ -141,6 +142,9 @@ fn yes() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
     use rstest::rstest;
     use serde_json::{Value, from_value, json};
 
@@ -182,8 +186,8 @@ mod tests {
                 "maxReplicas": 9
             }
         });
-        let surroundings =
-            Surroundings { autoscalers: vec![from_value(autoscaler).unwrap()], ..Surroundings::default() };
+        let autoscalers = BTreeMap::from([("web".to_owned(), Arc::new(from_value(autoscaler).unwrap()))]);
+        let surroundings = Surroundings { autoscalers: Arc::new(autoscalers), ..Surroundings::default() };
         let settings = json!({"replicas": {"action": "Deny", "minimum": 3}});
         let found = findings_with(&settings, &json!({"replicas": replicas}), &surroundings, Provided::default());
         let told = found.first().map(|finding| format!("{}: {}", finding.field, finding.observed));

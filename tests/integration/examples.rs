@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use quorate::facts::{Budget, Namespace, Service, StatefulSet, Surroundings, Way};
+use quorate::facts::{Budget, Service, StatefulSet, Surroundings, Way};
 use quorate::rules::{Provided, Rule, Subject, Validate};
 use rstest::rstest;
 use serde_json::{Value, from_value, json};
@@ -28,7 +29,12 @@ fn findings(files: &[PathBuf]) -> Vec<(&'static str, &'static str)> {
     let budgets: Vec<Budget> = budgets.map(|budget| from_value(budget).unwrap()).collect();
     // A budget follows by policy, unless the example is about budgets.
     let provided = Provided { budget: budgets.is_empty(), ..Provided::default() };
-    let surroundings = Surroundings { namespace: Namespace::bare("shop"), service, budgets, ..Surroundings::default() };
+    let by_name = budgets.into_iter().map(|budget| (budget.name.clone(), Arc::new(budget)));
+    let surroundings = Surroundings {
+        service: service.map(Arc::new),
+        budgets: Arc::new(by_name.collect()),
+        ..Surroundings::default()
+    };
     let validate: Validate = from_value(json!({
         "headlessService": {"action": "Deny"},
         "replicas": {"action": "Deny", "minimum": 3, "even": "Deny", "allowZero": false},

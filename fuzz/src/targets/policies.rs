@@ -66,7 +66,7 @@ fn judge(policies: Vec<Policy>) {
             }
         }))
         .expect("it is a StatefulSet");
-        let around = Surroundings { namespace: namespace(), ..objects.around(&object) };
+        let around = Surroundings { namespace: namespace().into(), ..objects.around(&object) };
         let matching = policies.matching(&object.metadata, &around.namespace);
         let change = Change { way: Way::StatefulSet, object: &object, old: None, dry_run: false, requester: None };
         let decision = evaluate(&change, &around, &policies, now);

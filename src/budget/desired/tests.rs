@@ -147,7 +147,7 @@ fn no_pod_has_two_l50() {
                 }
                 let terms = terms(Amount::Pods(1));
                 let candidates = sets.each_ref().map(|statefulset| Candidate { statefulset, terms: Ok(&terms) });
-                let kept: Vec<Kept> = desired(&candidates, &[])
+                let kept: Vec<Kept> = desired(&candidates, &Vec::<Budget>::new())
                     .into_iter()
                     .filter_map(|wanted| match wanted {
                         Wanted::Budget(kept) => Some(kept),
@@ -195,7 +195,7 @@ fn drift_shows_in_every_field() {
     let set = app("db", 3);
     let terms = terms(Amount::Pods(1));
     let candidate = Candidate { statefulset: &set, terms: Ok(&terms) };
-    let [Wanted::Budget(kept)] = &desired(&[candidate], &[])[..] else { panic!("no budget") };
+    let [Wanted::Budget(kept)] = &desired(&[candidate], &Vec::<Budget>::new())[..] else { panic!("no budget") };
     let spec = json!({
         "maxUnavailable": 1,
         "unhealthyPodEvictionPolicy": "AlwaysAllow",

@@ -103,11 +103,9 @@ impl Place {
             self.default_namespace.clone_into(&mut metadata.namespace);
         }
         let known = self.objects.has_namespace(&metadata.namespace);
-        let mut namespace = Namespace::bare(&metadata.namespace);
-        namespace.labels.extend(self.namespace_labels.clone());
-        if known {
-            namespace = self.objects.around(&object).namespace;
-        }
+        let mut bare = Namespace::bare(&metadata.namespace);
+        bare.labels.extend(self.namespace_labels.clone());
+        let namespace = if known { self.objects.around(&object).namespace } else { bare.into() };
         let matching = policies.matching(&object.metadata, &namespace);
         Ok(Explained {
             place,

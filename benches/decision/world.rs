@@ -1,0 +1,68 @@
+//! The policies and the cluster that requests are judged by.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use quorate::admission::Admission;
+use quorate::cluster::{Cluster, Kind, Source, Target};
+use quorate::policy::{Policy, PolicySet, parse};
+use quorate::telemetry::Health;
+
+use super::api_server::{self, Size};
+
+/// Who answers by so many policies, of which at most ten match, over the caches of a cluster of this size.
+pub(crate) async fn admission(policies: usize, size: &Size) -> Admission {
+    let policies = Arc::new(ArcSwap::from_pointee(PolicySet::new((0..policies).map(policy).collect())));
+    Admission::new(policies, Source::Cluster(cluster(size).await), Arc::default())
+}
+
+/// The caches of a cluster of this size, once they are filled.
+async fn cluster(size: &Size) -> Cluster {
+    let kubeconfig = api_server::serve(size).await;
+    let target = Target { kubeconfig: Some(kubeconfig.to_path_buf()), context: None };
+    let health = Arc::new(Health::default());
+    let cluster = Cluster::new(&target, &health).await.unwrap();
+    for kind in Kind::ALL {
+        tokio::spawn(cluster.clone().follow(kind, Arc::clone(&health)));
+    }
+    while !health.is_ready() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    cluster
+}
+
+/// A policy that has everything. The first ten match by different words; the others do not match, by different words too.
+fn policy(number: usize) -> Policy {
+    let matching = match (number < 10, number % 3) {
+        (true, 0) => "{}",
+        (true, 1) => "{ namespaceSelector: { matchLabels: { environment: production } } }",
+        (true, _) => "{ excludeNamespaces: [\"sandbox-*\"], objectSelector: { matchLabels: { app: db } } }",
+        (false, 0) => "{ namespaceSelector: { matchLabels: { environment: staging } } }",
+        (false, 1) => "{ objectSelector: { matchLabels: { app.kubernetes.io/name: other } } }",
+        (false, _) => "{ excludeNamespaces: [\"*-prod\", \"shop-*\"] }",
+    };
+    let text = format!(
+        r"
+apiVersion: quorate.dev/v1alpha1
+kind: AvailabilityPolicy
+metadata: {{ name: p-{number} }}
+spec:
+  match: {matching}
+  validate:
+    headlessService: {{ action: Deny, serviceUpdate: Deny, serviceDelete: Warn }}
+    replicas: {{ action: Deny, minimum: 3, even: Warn, allowZero: true }}
+    persistentStorage: {{ action: Deny }}
+    readinessProbe: {{ action: Deny }}
+    updateStrategy: {{ action: Deny }}
+    terminationGracePeriod: {{ action: Deny, minimumSeconds: 10 }}
+    podDisruptionBudget: {{ action: Deny }}
+    spread: {{ action: Warn }}
+  mutate:
+    podAntiAffinity:
+      - {{ topologyKey: kubernetes.io/hostname, mode: Preferred, weight: 100 }}
+  podDisruptionBudget: {{ maxUnavailable: Quorum }}
+  exemptions: {{ requireReason: true, maxDays: 90, groups: [platform-admins] }}
+"
+    );
+    parse("bench.yaml", text.as_bytes()).unwrap().remove(0)
+}
