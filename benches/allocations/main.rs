@@ -3,28 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails has no result")]
 
-#[path = "../decision/api_server.rs"]
-mod api_server;
-#[path = "../body.rs"]
-mod body;
-#[path = "../decision/world.rs"]
+#[path = "../world/mod.rs"]
 mod world;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use api_server::Size;
-use body::Operation;
 use bytes::Bytes;
 use quorate::admission::{Admission, Webhook};
 use serde_json::{Value, from_slice, json};
+use world::body::{self, Operation};
+use world::{Size, runtime};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = runtime();
     let [some, many] = [Size::SERVICES, Size::LARGE].map(|size| runtime.block_on(world::admission(10, &size)));
     let body = body::review(&Operation::Create);
     let mutated = body::review(&Operation::CreateMutated);

@@ -3,11 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails has no result")]
 
-mod api_server;
+#[path = "../world/mod.rs"]
 mod world;
-
-#[path = "../body.rs"]
-mod body;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -20,7 +17,8 @@ use quorate::facts::{LabelSelector, Labels};
 use serde_json::{Value, from_slice, from_value, json};
 use tokio::runtime::Runtime;
 
-use body::Operation;
+use world::body::{self, Operation};
+use world::{Size, runtime};
 
 /// How long a decision may take, which is never reached here.
 const TIME: Duration = Duration::from_secs(5);
@@ -36,7 +34,7 @@ criterion_main!(benches);
 /// Validation and mutation of a StatefulSet of 20 kB under ten policies, beside 5,000 Services.
 fn decision(criterion: &mut Criterion) {
     let runtime = runtime();
-    let admission = runtime.block_on(world::admission(10, &api_server::Size::SERVICES));
+    let admission = runtime.block_on(world::admission(10, &Size::SERVICES));
     let mut group = criterion.benchmark_group("decision");
     let body = body::review(&Operation::Create);
     group.bench_function("parse", |bencher| bencher.iter(|| from_slice::<Value>(black_box(&body)).unwrap()));
@@ -60,7 +58,7 @@ fn policies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policies");
     let body = body::review(&Operation::CreateMutated);
     for count in [1, 10, 100, 1000] {
-        let admission = runtime.block_on(world::admission(count, &api_server::Size::SERVICES));
+        let admission = runtime.block_on(world::admission(count, &Size::SERVICES));
         answer(&mut group, &count.to_string(), &runtime, &admission, Webhook::Validate, &body);
     }
     group.finish();
@@ -71,7 +69,7 @@ fn cluster(criterion: &mut Criterion) {
     let runtime = runtime();
     let mut group = criterion.benchmark_group("cluster");
     let body = body::review(&Operation::CreateMutated);
-    for (name, size) in [("empty", api_server::Size::EMPTY), ("large", api_server::Size::LARGE)] {
+    for (name, size) in [("empty", Size::EMPTY), ("large", Size::LARGE)] {
         let admission = runtime.block_on(world::admission(10, &size));
         answer(&mut group, name, &runtime, &admission, Webhook::Validate, &body);
     }
@@ -111,8 +109,4 @@ fn answer(
     group.bench_function(name, |bencher| {
         bencher.iter(|| runtime.block_on(admission.answer(webhook, body.clone(), TIME)).unwrap());
     });
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }

@@ -12,6 +12,8 @@ variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_RUSTFLAGS
 export "$variable=-C target-feature=+crt-static --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/quorate"
 # They would be taken in place of the above.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+# Cargo sets these for the tests that call this; build scripts that look at them would have everything built anew.
+unset "${!CARGO_PKG_@}" "${!CARGO_MANIFEST_@}" CARGO_CRATE_NAME CARGO_PRIMARY_PACKAGE
 
 # Naming the target, though it is this machine's own, keeps the flags off build scripts and macros, which can't be static.
 nice cargo build --release --locked --target "$triple" --bin quorate >&2

@@ -3,10 +3,14 @@
 //! It names elements of lists by their index. That is safe, as the API server applies it to the very object that it was made
 //! from: mutating webhooks are asked one after the other.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::edit::drop_ours;
@@ -65,30 +69,62 @@ pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<(Patch, V
     Ok((Patch(draft.operations), draft.object))
 }
 
-/// Whether two pod templates, as written, are the same but for what is ours, and for what is empty around that.
+/// Whether two pod templates are the same but for what is ours, and for what is empty around that. They are compared as they are
+/// written, by the same encoder: only what ours may be in is decoded.
 #[must_use]
 pub fn is_same_template(one: &str, other: &str, ours: &Injected) -> bool {
-    match (users(one, ours), users(other, ours)) {
+    match (Users::of(one, ours), Users::of(other, ours)) {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
     }
 }
 
 /// A pod template without what is ours.
-fn users(template: &str, ours: &Injected) -> serde_json::Result<Value> {
-    let mut template: Value = serde_json::from_str(template)?;
-    if let Some(pod) = template.get_mut("spec") {
-        strip(pod, CONSTRAINTS, &ours.topology_spread_constraints)?;
-        if let Some(affinity) = pod.get_mut("affinity") {
+#[derive(PartialEq)]
+struct Users<'a> {
+    template: Members<'a>,
+    pod: Option<Members<'a>>,
+    /// What ours may be in.
+    shared: Value,
+}
+
+/// The members of an object, as written.
+type Members<'a> = BTreeMap<Cow<'a, str>, &'a str>;
+
+impl<'a> Users<'a> {
+    fn of(template: &'a str, ours: &Injected) -> serde_json::Result<Self> {
+        let mut template = members(template)?;
+        let mut pod = template.remove("spec").map(members).transpose()?;
+        let mut shared = Map::new();
+        for name in ["affinity", CONSTRAINTS] {
+            if let Some(written) = pod.as_mut().and_then(|pod| pod.remove(name)) {
+                shared.insert(name.to_owned(), serde_json::from_str(written)?);
+            }
+        }
+        let mut shared = Value::Object(shared);
+        strip(&mut shared, CONSTRAINTS, &ours.topology_spread_constraints)?;
+        if let Some(affinity) = shared.get_mut("affinity") {
             if let Some(terms) = affinity.get_mut("podAntiAffinity") {
                 strip(terms, REQUIRED, &ours.required)?;
                 strip(terms, PREFERRED, &ours.preferred)?;
             }
             drop_if_empty(affinity, "podAntiAffinity");
         }
-        drop_if_empty(pod, "affinity");
+        drop_if_empty(&mut shared, "affinity");
+        Ok(Self { template, pod, shared })
     }
-    Ok(template)
+}
+
+fn members(object: &str) -> serde_json::Result<Members<'_>> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Written<'a>(#[serde(borrow)] BTreeMap<Key<'a>, &'a RawValue>);
+    #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+    #[serde(transparent)]
+    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let Written(members) = serde_json::from_str(object)?;
+    Ok(members.into_iter().map(|(Key(name), value)| (name, value.get())).collect())
 }
 
 fn strip<T: Serialize>(parent: &mut Value, name: &str, ours: &[T]) -> serde_json::Result<()> {

@@ -4,6 +4,7 @@
 //! is an error while decoding, at its line and column. This module decodes text and never opens a file.
 
 mod effective;
+mod index;
 mod load;
 mod merge;
 mod schema;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::index::Index;
 use super::{OnInternalError, Policy};
 use crate::facts::{Labels, Metadata, Namespace};
 
@@ -9,6 +10,8 @@ use crate::facts::{Labels, Metadata, Namespace};
 #[derive(Debug, Clone, Default)]
 pub struct PolicySet {
     policies: Vec<Arc<Policy>>,
+    index: Index,
+    on_internal_error: OnInternalError,
     own_namespace: Option<String>,
 }
 
@@ -18,7 +21,12 @@ impl PolicySet {
     pub fn new(policies: Vec<Policy>) -> Self {
         let mut policies: Vec<_> = policies.into_iter().map(Arc::new).collect();
         policies.sort_by(|left, right| left.name.cmp(&right.name));
-        Self { policies, own_namespace: None }
+        Self {
+            index: Index::of(&policies),
+            on_internal_error: policies.iter().map(|policy| policy.spec.on_internal_error).max().unwrap_or_default(),
+            policies,
+            own_namespace: None,
+        }
     }
 
     /// The same set, governing nothing in the namespace where Quorate itself runs (L20).
@@ -56,17 +64,19 @@ impl PolicySet {
         if !self.governs(&namespace.name) {
             return Vec::new();
         }
-        self.policies.iter().filter(|policy| policy.matches(statefulset, namespace)).cloned().collect()
+        let candidates = self.index.candidates(&statefulset.labels, namespace).map(|place| &self.policies[place]);
+        candidates.filter(|policy| policy.matches(statefulset, namespace)).cloned().collect()
     }
 
     /// What to answer about an object of which too little is known to tell which policies match: the strictest word of any.
     #[must_use]
     pub fn on_internal_error(&self) -> OnInternalError {
-        self.policies.iter().map(|policy| policy.spec.on_internal_error).max().unwrap_or_default()
+        self.on_internal_error
     }
 }
 
 impl Policy {
+    /// Whether it matches, where it doesn't exclude the Namespace.
     fn matches(&self, statefulset: &Metadata, namespace: &Namespace) -> bool {
         let selection = &self.spec.selection;
         let selected = |selector: &Option<super::values::PolicySelector>, labels: &Labels| {
@@ -74,7 +84,6 @@ impl Policy {
         };
         selected(&selection.namespace_selector, &namespace.labels)
             && selected(&selection.object_selector, &statefulset.labels)
-            && !selection.exclude_namespaces.iter().any(|pattern| pattern.matches(&namespace.name))
             && !selection.exclude_names.iter().any(|pattern| pattern.matches(&statefulset.name))
     }
 }

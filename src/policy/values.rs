@@ -21,6 +21,12 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 pub struct NamePattern(GlobMatcher);
 
 impl NamePattern {
+    /// The glob as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.glob().glob()
+    }
+
     /// Whether the name matches.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {

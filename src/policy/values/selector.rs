@@ -15,6 +15,11 @@ use crate::facts::{LabelSelector, Labels, Operator, Requirement};
 pub struct PolicySelector(LabelSelector);
 
 impl PolicySelector {
+    /// A label that it asks for, by key and value.
+    pub(in crate::policy) fn label(&self) -> Option<(&str, &str)> {
+        self.0.match_labels.first_key_value().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// Whether an object with these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {

@@ -1,4 +1,9 @@
-//! The policies and the cluster that requests are judged by.
+//! What benches have in common: requests, and the policies and the cluster that they are judged by.
+
+#![allow(dead_code, reason = "no bench needs all of it")]
+
+mod api_server;
+pub(crate) mod body;
 
 use std::sync::Arc;
 
@@ -7,8 +12,14 @@ use quorate::admission::Admission;
 use quorate::cluster::{Cluster, Kind, Source, Target};
 use quorate::policy::{Policy, PolicySet, parse};
 use quorate::telemetry::Health;
+use tokio::runtime::Runtime;
 
-use super::api_server::{self, Size};
+pub(crate) use api_server::Size;
+
+/// A runtime with a thread of its own for the caches, so that a bench measures nothing of them.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
 
 /// Who answers by so many policies, of which at most ten match, over the caches of a cluster of this size.
 pub(crate) async fn admission(policies: usize, size: &Size) -> Admission {
