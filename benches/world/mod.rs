@@ -4,6 +4,8 @@
 
 mod api_server;
 pub(crate) mod body;
+pub(crate) mod reference;
+pub(crate) mod result;
 
 use std::sync::Arc;
 
