@@ -33,6 +33,8 @@ pub struct Port {
     pub listener: TcpListener,
     /// TLS; without it, plain HTTP/1.1.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Whether answers, which are small, are sent at once, rather than wait for more to send (L38).
+    pub nodelay: bool,
     /// What is served.
     pub router: Router,
     /// What clients may take.
@@ -49,9 +51,9 @@ impl Port {
     /// Serves until [`Phase::Stopping`], then until the requests in flight are answered, though no longer than
     /// [`Limits::finish`]. Returns whether all were.
     pub async fn serve(self) -> bool {
-        let Self { listener, tls, router, limits, connections, shutdown, metrics } = self;
+        let Self { listener, tls, nodelay, router, limits, connections, shutdown, metrics } = self;
         let shared = Shared { router, limits, metrics, shutdown: shutdown.clone() };
-        let entrance = Entrance::new(tls, shared, connections.clone());
+        let entrance = Entrance::new(tls, nodelay, shared, connections.clone());
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -71,6 +73,7 @@ impl Port {
 #[derive(Clone)]
 struct Entrance {
     tls: Option<Arc<ServerConfig>>,
+    nodelay: bool,
     /// Handshakes that are being computed, each a quarter of a millisecond: beyond half of the processors they wait, so that
     /// a flood of them leaves the other half to those who are in.
     handshakes: Arc<Semaphore>,
@@ -79,16 +82,16 @@ struct Entrance {
 }
 
 impl Entrance {
-    fn new(tls: Option<Arc<ServerConfig>>, shared: Shared, connections: Connections) -> Self {
+    fn new(tls: Option<Arc<ServerConfig>>, nodelay: bool, shared: Shared, connections: Connections) -> Self {
         let processors = available_parallelism().map_or(1, NonZero::get);
-        Self { tls, handshakes: Arc::new(Semaphore::new(processors.div_ceil(2))), shared, connections }
+        Self { tls, nodelay, handshakes: Arc::new(Semaphore::new(processors.div_ceil(2))), shared, connections }
     }
 
     /// Starts serving a connection. Where all that are open are being answered it is closed at once, so that its client
     /// learns so and tries another replica, rather than wait in a queue until the API server's timeout.
     async fn enter(&self, stream: TcpStream, peer: SocketAddr) {
         let Some(visit) = self.connections.enter().await else { return self.shared.metrics.rejected("connections") };
-        tune(&stream);
+        tune(&stream, self.nodelay);
         tokio::spawn(self.clone().serve(stream, peer, visit));
     }
 
@@ -121,9 +124,8 @@ impl Entrance {
     }
 }
 
-/// Answers are small and wanted at once: no waiting for more to send (L38).
-fn tune(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
+fn tune(stream: &TcpStream, nodelay: bool) {
+    if let Err(error) = stream.set_nodelay(nodelay) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
 }
@@ -146,7 +148,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        tune(&stream);
+        tune(&stream, true);
         assert!(stream.nodelay().unwrap());
     }
 }

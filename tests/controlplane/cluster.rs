@@ -52,6 +52,16 @@ impl ControlPlane {
 
     /// Starts a control plane without nodes; returns when it works.
     pub(crate) fn start_in(run: &Arc<Run>) -> Result<Self> {
+        Self::start_by(run, Self::start_all)
+    }
+
+    /// Starts etcd and an API server that keeps no audit log: nobody makes pods of StatefulSets, or anything else that a
+    /// measurement did not ask for.
+    pub(crate) fn start_bare() -> Result<Self> {
+        Self::start_by(&Run::new()?, Self::start_api)
+    }
+
+    fn start_by(run: &Arc<Run>, start: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let mut cluster = Self {
             run: Arc::clone(run),
             programs: programs::locate(run)?,
@@ -64,7 +74,7 @@ impl ControlPlane {
             installed: Mutex::new(false),
             namespaces: AtomicUsize::new(0),
         };
-        let started = cluster.start_all();
+        let started = start(&mut cluster);
         if started.is_err() {
             let logs = run.keep_logs();
             return started

@@ -16,16 +16,27 @@ impl ControlPlane {
     /// Starts all of them; returns when the API server is ready and has what every cluster of the tests holds.
     pub(super) fn start_all(&mut self) -> Result<()> {
         self.write_secrets()?;
-        self.start_storage_and_api()?;
+        self.start_storage_and_api(&["--audit-policy-file=audit-policy.yaml", "--audit-log-path=logs/audit.log"])?;
+        self.wait_for_api()?;
+        self.start_controllers()?;
+        self.apply(include_str!("cluster.yaml"))?;
+        Ok(())
+    }
+
+    /// Starts etcd and the API server alone; returns when that is ready.
+    pub(super) fn start_api(&mut self) -> Result<()> {
+        self.write_secrets()?;
+        self.start_storage_and_api(&[])?;
+        self.wait_for_api()
+    }
+
+    fn wait_for_api(&self) -> Result<()> {
         wait_for("the API server", || match self.check() {
             Ok(()) => self.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]).ok().map(drop),
             // Nothing to wait for any more.
             Err(_) => Ok(()),
         })?;
-        self.check()?;
-        self.start_controllers()?;
-        self.apply(include_str!("cluster.yaml"))?;
-        Ok(())
+        self.check()
     }
 
     /// Tokens, kubeconfig, and the key that signs the tokens of every ServiceAccount.
@@ -61,7 +72,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    fn start_storage_and_api(&mut self) -> Result<()> {
+    fn start_storage_and_api(&mut self, audit: &[&str]) -> Result<()> {
         let etcd = format!("http://127.0.0.1:{}", free_port()?);
         let peer = format!("http://127.0.0.1:{}", free_port()?);
         self.spawn(
@@ -77,28 +88,24 @@ impl ControlPlane {
                 &format!("--initial-cluster=default={peer}"),
             ],
         )?;
-        let server = self.server();
-        self.spawn(
-            "kube-apiserver",
-            &[
-                &format!("--etcd-servers={etcd}"),
-                "--bind-address=127.0.0.1",
-                "--advertise-address=127.0.0.1",
-                &format!("--secure-port={}", self.port),
-                "--cert-dir=certificates",
-                "--token-auth-file=tokens.csv",
-                "--authorization-mode=RBAC",
-                "--service-cluster-ip-range=10.96.0.0/16",
-                &format!("--service-account-issuer={server}"),
-                "--service-account-key-file=service-accounts.pub",
-                "--service-account-signing-key-file=service-accounts.key",
-                "--audit-policy-file=audit-policy.yaml",
-                "--audit-log-path=logs/audit.log",
-                // Tests ask for more at once than people do, and watch nothing that outlives them.
-                "--max-requests-inflight=1000",
-                "--max-mutating-requests-inflight=1000",
-            ],
-        )
+        let (server, port) = (self.server(), self.port);
+        let arguments = [
+            &format!("--etcd-servers={etcd}"),
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            &format!("--secure-port={port}"),
+            "--cert-dir=certificates",
+            "--token-auth-file=tokens.csv",
+            "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            &format!("--service-account-issuer={server}"),
+            "--service-account-key-file=service-accounts.pub",
+            "--service-account-signing-key-file=service-accounts.key",
+            // Tests ask for more at once than people do, and watch nothing that outlives them.
+            "--max-requests-inflight=1000",
+            "--max-mutating-requests-inflight=1000",
+        ];
+        self.spawn("kube-apiserver", &[&arguments, audit].concat())
     }
 
     fn start_controllers(&mut self) -> Result<()> {

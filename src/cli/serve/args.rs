@@ -62,6 +62,9 @@ pub(in crate::cli) struct Args {
     /// How long to go on serving after SIGTERM, until every client knows (10s, 1m30s)
     #[arg(long, env = "QUORATE_DRAIN", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub(super) drain: Duration,
+    /// Whether answers are sent at once; only a measurement has them wait (L38)
+    #[arg(long, hide = true, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) tcp_nodelay: bool,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     /// How log lines look

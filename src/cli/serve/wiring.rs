@@ -132,6 +132,7 @@ impl Parts {
         let webhook = Port {
             listener: webhook,
             tls: Some(tls),
+            nodelay: args.tcp_nodelay,
             router: routes,
             limits,
             connections: connections.clone(),
@@ -148,6 +149,7 @@ impl Parts {
         let admin = Port {
             listener: admin,
             tls: None,
+            nodelay: true,
             router: admin::router(shown),
             limits: Limits::admin(),
             connections: Connections::new(Limits::admin().connections),

@@ -109,6 +109,7 @@ fn serve_port(router: Router, limits: Limits, tls: impl FnOnce(Arc<Serving>) -> 
     let port = Port {
         listener,
         tls: tls(Arc::clone(&serving)),
+        nodelay: true,
         router,
         limits,
         connections: connections.clone(),

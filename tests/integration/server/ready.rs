@@ -62,6 +62,7 @@ async fn is_ready_only_once_its_own_port_answers_a_handshake() {
     let port = Port {
         listener,
         tls: Some(tls::config(Arc::clone(&other) as _, None).unwrap()),
+        nodelay: true,
         router: Gate::new().router(),
         limits,
         connections,
