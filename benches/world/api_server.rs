@@ -68,42 +68,51 @@ async fn answer(
 }
 
 fn lists(size: &Size) -> HashMap<&'static str, String> {
-    let namespace = |number: usize| format!("shop-{}", number % size.namespaces);
-    let list = |items: Vec<Value>| json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string();
-    let metadata = |number: usize, name: &str| json!({"name": format!("{name}-{number}"), "namespace": namespace(number), "labels": {"app": format!("{name}-{number}")}});
-    let selector = |number: usize, name: &str| json!({"app": format!("{name}-{number}")});
     let own = json!({"metadata": {"name": "db", "namespace": "shop-7"}, "spec": {"clusterIP": "None", "selector": {"app": "db"}}});
-    let services = (0..size.services).map(|number| {
-        json!({"metadata": metadata(number, "db"), "spec": {"clusterIP": "None", "selector": selector(number, "db"), "ports": [{"port": 5432}]}})
-    });
-    let statefulset = body::statefulset("db:1", true);
-    let statefulsets = (0..size.statefulsets).map(|number| {
-        let mut statefulset = statefulset.clone();
-        statefulset["metadata"]["name"] = json!(format!("db-{number}"));
-        statefulset["metadata"]["namespace"] = json!(namespace(number));
-        statefulset
-    });
-    let budgets = (0..size.budgets).map(|number| {
-        json!({"metadata": metadata(number, "db"), "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector(number, "db")}}})
-    });
-    let nodes = (0..size.nodes).map(|number| {
-        json!({
+    let counts = [
+        ("services", size.services),
+        ("statefulsets", size.statefulsets),
+        ("poddisruptionbudgets", size.budgets),
+        ("nodes", size.nodes),
+        ("namespaces", size.namespaces),
+    ];
+    let list = |(kind, count): (&'static str, usize)| {
+        let own = (kind == "services").then(|| own.clone());
+        let items: Vec<_> = (0..count).map(|number| object(kind, number, size.namespaces)).chain(own).collect();
+        (kind, json!({"metadata": {"resourceVersion": "1"}, "items": items}).to_string())
+    };
+    counts.map(list).into()
+}
+
+/// One of the objects of a kind, which is named as in paths; they are spread over so many namespaces.
+pub(crate) fn object(kind: &str, number: usize, namespaces: usize) -> Value {
+    let namespace = format!("shop-{}", number % namespaces);
+    let name = format!("db-{number}");
+    let metadata = json!({"name": name, "namespace": namespace, "labels": {"app": name}});
+    match kind {
+        "services" => {
+            json!({"metadata": metadata, "spec": {"clusterIP": "None", "selector": {"app": name}, "ports": [{"port": 5432}]}})
+        }
+        "statefulsets" => {
+            let mut statefulset = body::statefulset("db:1", true);
+            statefulset["metadata"]["name"] = json!(name);
+            statefulset["metadata"]["namespace"] = json!(namespace);
+            statefulset
+        }
+        "poddisruptionbudgets" => {
+            json!({"metadata": metadata, "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": name}}}})
+        }
+        "nodes" => json!({
             "metadata": {"name": format!("node-{number}"), "labels": {
                 "kubernetes.io/hostname": format!("node-{number}"),
                 "kubernetes.io/os": "linux",
                 "topology.kubernetes.io/zone": format!("zone-{}", number % 3),
             }},
             "spec": {},
-        })
-    });
-    let namespaces = (0..size.namespaces).map(|number| {
-        json!({"metadata": {"name": namespace(number), "labels": {"kubernetes.io/metadata.name": namespace(number), "environment": "production"}}})
-    });
-    HashMap::from([
-        ("services", list(services.chain([own]).collect())),
-        ("statefulsets", list(statefulsets.collect())),
-        ("poddisruptionbudgets", list(budgets.collect())),
-        ("nodes", list(nodes.collect())),
-        ("namespaces", list(namespaces.collect())),
-    ])
+        }),
+        "namespaces" => {
+            json!({"metadata": {"name": namespace, "labels": {"kubernetes.io/metadata.name": namespace, "environment": "production"}}})
+        }
+        kind => panic!("there are no {kind}"),
+    }
 }

@@ -16,7 +16,8 @@ use quorate::policy::{Policy, PolicySet, parse};
 use quorate::telemetry::Health;
 use tokio::runtime::Runtime;
 
-pub(crate) use api_server::Size;
+#[allow(unused_imports, reason = "no bench needs all of it")]
+pub(crate) use api_server::{Size, object};
 
 /// A runtime with a thread of its own for the caches, so that a bench measures nothing of them.
 pub(crate) fn runtime() -> Runtime {
@@ -44,8 +45,13 @@ async fn cluster(size: &Size) -> Cluster {
     cluster
 }
 
-/// A policy that has everything. The first ten match by different words; the others do not match, by different words too.
 fn policy(number: usize) -> Policy {
+    parse("bench.yaml", policy_text(number).as_bytes()).unwrap().remove(0)
+}
+
+/// A policy that has everything, as its file says it. The first ten match by different words; the others do not match, by
+/// different words too.
+pub(crate) fn policy_text(number: usize) -> String {
     let matching = match (number < 10, number % 3) {
         (true, 0) => "{}",
         (true, 1) => "{ namespaceSelector: { matchLabels: { environment: production } } }",
@@ -54,7 +60,7 @@ fn policy(number: usize) -> Policy {
         (false, 1) => "{ objectSelector: { matchLabels: { app.kubernetes.io/name: other } } }",
         (false, _) => "{ excludeNamespaces: [\"*-prod\", \"shop-*\"] }",
     };
-    let text = format!(
+    format!(
         r"
 apiVersion: quorate.dev/v1alpha1
 kind: AvailabilityPolicy
@@ -76,6 +82,5 @@ spec:
   podDisruptionBudget: {{ maxUnavailable: Quorum }}
   exemptions: {{ requireReason: true, maxDays: 90, groups: [platform-admins] }}
 "
-    );
-    parse("bench.yaml", text.as_bytes()).unwrap().remove(0)
+    )
 }
