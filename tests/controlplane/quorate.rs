@@ -96,9 +96,15 @@ impl<'c> Quorate<'c> {
 
     /// Starts the process anew after [`Quorate::kill`] or [`Quorate::terminate`]; returns when it is ready.
     pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.start_unawaited()?;
+        self.wait_ready()
+    }
+
+    /// The same, but returns at once.
+    pub(crate) fn start_unawaited(&mut self) -> Result<()> {
         ensure!(self.process.exit_status()?.is_some(), "it is still running");
         self.process = Process::start(self.cluster.run(), &log_name(&self.instance), &self.command)?;
-        self.wait_ready()
+        Ok(())
     }
 
     /// Ends the process with SIGKILL; its webhook configurations stay.

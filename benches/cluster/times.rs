@@ -1,0 +1,48 @@
+//! What was measured, and how sure that is.
+
+use crate::world::result::median;
+
+/// How often rounds are drawn anew to see how far a figure depends on which of them there were.
+const DRAWS: usize = 400;
+
+/// How long requests took, in milliseconds, by round.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Vec<Vec<f64>>);
+
+/// A figure and its quartiles over what might have been measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Estimate {
+    pub(crate) value: f64,
+    pub(crate) spread: (f64, f64),
+}
+
+impl Times {
+    /// Adds a round.
+    pub(crate) fn push(&mut self, round: Vec<f64>) {
+        self.0.push(round);
+    }
+
+    /// The percentile of all requests of some rounds.
+    pub(crate) fn percentile(&self, percent: usize, rounds: &[usize]) -> f64 {
+        let mut times: Vec<f64> = rounds.iter().flat_map(|round| self.0[*round].iter().copied()).collect();
+        times.sort_by(f64::total_cmp);
+        times[(times.len() - 1) * percent / 100]
+    }
+}
+
+impl Estimate {
+    /// A figure that is made of rounds: of all of them, and of as many that are drawn with replacement, again and again.
+    pub(crate) fn of(rounds: usize, figure: impl Fn(&[usize]) -> f64) -> Self {
+        // The same draws for every figure, so that a report depends on nothing but what was measured.
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut draws: Vec<f64> =
+            (0..DRAWS).map(|_| figure(&(0..rounds).map(|_| random.usize(0..rounds)).collect::<Vec<_>>())).collect();
+        Self { value: figure(&(0..rounds).collect::<Vec<_>>()), spread: median(&mut draws).1 }
+    }
+}
+
+impl std::fmt::Display for Estimate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:.2} ({:.2} to {:.2})", self.value, self.spread.0, self.spread.1)
+    }
+}
