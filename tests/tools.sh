@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that what `make test` needs is there, and prints the directory of what it installed itself. With `fuzz`, what
-# `make fuzz` needs too.
+# Makes sure that what `make test` needs is there, and prints the directory of what it installed itself. With `fuzz` or
+# `bench`, what `make fuzz` or `make bench` needs too.
 #
 # Up front: Rust by rustup, Go as in tests/controlplane/go.mod, a C compiler (for fuzzing a C++ compiler), git. shellcheck, yamllint
-# and buildah are installed with apt-get where that is possible; cargo-deny, and cargo-fuzz, are built once into a cache outside
+# and buildah are installed with apt-get where that is possible; cargo-deny, cargo-fuzz and oha are built once into a cache outside
 # target/; prometheus and promtool are unpacked there from Debian's package, which when installed would start a server.
 #
 # Progress goes to stderr, the directories to stdout, as they belong into PATH.
@@ -25,6 +25,11 @@ need cargo "Rust: https://rustup.rs, the version in rust-toolchain.toml"
 need cc "a C compiler, which ring is built with"
 if [ "${1:-}" = fuzz ]; then
     need c++ "a C++ compiler, which libFuzzer is built with"
+fi
+if [ "${1:-}" = bench ]; then
+    need cmake "cmake, which oha's TLS is built with"
+    need taskset "util-linux, for taskset and setpriv"
+    need setpriv "util-linux, for taskset and setpriv"
 fi
 need git "git, which lists the files to check"
 wanted=$(sed -n 's/^go //p' tests/controlplane/go.mod)
@@ -75,6 +80,8 @@ directories=()
 install cargo-deny 0.20.2 '3 minutes'
 if [ "${1:-}" = fuzz ]; then
     install cargo-fuzz 0.13.2 'half a minute'
+elif [ "${1:-}" = bench ]; then
+    install oha 1.16.0 '4 minutes'
 fi
 
 prometheus=$tools/prometheus

@@ -1,7 +1,7 @@
 //! Whether decisions keep within their budgets, as ratios of times measured in turn within seconds. `make test` runs it; what
 //! `make bench` measures takes minutes, and says how sure it is.
 
-#![allow(clippy::unwrap_used, reason = "a measurement that fails has no result")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails has no result")]
 
 #[path = "../world/mod.rs"]
 mod world;
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use quorate::admission::{Admission, Webhook};
 use serde_json::{Value, from_slice};
 use world::body::{self, Operation};
+use world::result::{Budget, Figure, Results, median};
 use world::{Size, runtime};
 
 /// How often two things are measured, one after the other.
@@ -34,29 +35,37 @@ fn main() -> ExitCode {
     };
     let validate = |admission: &Admission| answer(admission, Webhook::Validate, &mutated);
     let parse = |body: &[u8]| drop(black_box(from_slice::<Value>(black_box(body)).unwrap()));
-    let kept = [
-        within("validate / parse", 1.0, || validate(&ten), || parse(&mutated)),
-        within("mutate / parse", 2.5, || answer(&ten, Webhook::Mutate, &written), || parse(&written)),
+    let figures = [
+        against("validate / parse", 1.0, || validate(&ten), || parse(&mutated)),
+        against("mutate / parse", 2.5, || answer(&ten, Webhook::Mutate, &written), || parse(&written)),
         // Ten of the thousand match, and one of the one: what is measured is to find them and to judge by them.
-        within("1,000 policies / 1", 1.5, || validate(&thousand), || validate(&one)),
-        within("large cluster / empty", 1.2, || validate(&large), || validate(&empty)),
+        against("1,000 policies / 1", 1.5, || validate(&thousand), || validate(&one)),
+        against("large cluster / empty", 1.2, || validate(&large), || validate(&empty)),
     ];
-    if kept.iter().all(|kept| *kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let kept = figures.iter().all(is_kept);
+    Results { figures: figures.into(), ..Results::default() }.write("budgets");
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether the median of what one thing takes, as a multiple of the other, is within the budget; printed.
-fn within(what: &str, budget: f64, one: impl Fn(), other: impl Fn()) -> bool {
+/// What one thing takes as a multiple of the other: the median, which has to be within the budget; printed.
+fn against(what: &str, budget: f64, one: impl Fn(), other: impl Fn()) -> Figure {
     let mut ratios: Vec<f64> = (0..ROUNDS).map(|_| time(&one) / time(&other)).collect();
-    ratios.sort_by(f64::total_cmp);
-    let ratio = ratios[ROUNDS / 2];
-    let kept = ratio <= budget * NOISE;
-    let verdict = if kept { "kept" } else { "MISSED" };
-    println!(
-        "{what:<22} {ratio:.2} of at most {budget:.1}: {verdict} (quartiles {:.2} and {:.2})",
-        ratios[ROUNDS / 4],
-        ratios[ROUNDS * 3 / 4]
-    );
-    kept
+    let (measured, (low, high)) = median(&mut ratios);
+    let figure = Figure {
+        what: what.to_owned(),
+        measured,
+        spread: (low, high),
+        unit: "×".to_owned(),
+        budget: Budget::AtMost(budget),
+    };
+    let verdict = if is_kept(&figure) { "kept" } else { "MISSED" };
+    println!("{what:<22} {measured:.2} of at most {budget:.1}: {verdict} (quartiles {low:.2} and {high:.2})");
+    figure
+}
+
+/// Whether it is within its budget, or close enough.
+fn is_kept(figure: &Figure) -> bool {
+    figure.budget.is_kept(figure.measured / NOISE)
 }
 
 fn time(call: impl Fn()) -> f64 {

@@ -1,2 +1,129 @@
-//! To come.
-fn main() {}
+//! Quorate's socket against that of the reference server: most requests per second, time at given rates, with connections kept
+//! and without, on the same machine, in turn. The servers have one processor and the client, oha, has another. `make bench`
+//! runs it; it takes four minutes.
+//!
+//! Rates are shares of what the reference server answers at most, and the same for all. With a given rate requests come
+//! whether the server keeps up or not, and each one's time counts from when it was due.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails has no result")]
+
+mod client;
+mod series;
+mod server;
+#[path = "../world/mod.rs"]
+mod world;
+
+use std::time::Duration;
+
+use quorate::admission::Webhook;
+
+use client::{Client, Connections, Gauge, Question, Sample};
+use series::{Series, curves, loads, ratio, table};
+use server::{Ground, Server};
+use world::reference;
+use world::result::{Budget, Figure, Results};
+
+/// How often everything is measured: the servers in turn, and in the other order the next time.
+const ROUNDS: usize = 5;
+/// How long each run is.
+const RUN: Duration = Duration::from_secs(2);
+/// That of the rate for which there is a budget: a p99 wants many requests.
+const LONG_RUN: Duration = Duration::from_secs(4);
+/// Shares of the reference's maximum.
+const LOADS: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
+
+const VALIDATE: Question = Question { webhook: Webhook::Validate, connections: Connections::Kept };
+const MUTATE: Question = Question { webhook: Webhook::Mutate, ..VALIDATE };
+const NEW: Question = Question { connections: Connections::New, ..VALIDATE };
+
+fn main() {
+    reference::serve_if_asked();
+    assert!(client::is_there(), "there is no oha in PATH; tests/tools.sh bench builds it");
+    assert!(server::processors().len() > 1, "servers and client need a processor each");
+    let ground = Ground::prepare();
+    let client = Client::new(&ground);
+    let servers = [
+        Server::reference(&ground),
+        Server::quorate(&ground, "Quorate", "info"),
+        Server::quorate(&ground, "Quorate, --log warn", "warn"),
+    ];
+    for server in &servers {
+        client.check(server, Webhook::Validate, false);
+        client.check(server, Webhook::Mutate, server.name != "reference");
+    }
+    measure(&client, &servers).write("https");
+}
+
+fn measure(client: &Client, servers: &[Server]) -> Results {
+    let mut results = Results::default();
+    for (name, question, budgeted) in
+        [("validate", VALIDATE, true), ("mutate", MUTATE, true), ("new connections", NEW, false)]
+    {
+        let kept = question.connections == Connections::Kept;
+        let how = if kept { "connections kept" } else { "a connection and a full handshake each" };
+        let at_most = rounds(&format!("{name}, at most"), servers, |server| client.ask_at_most(server, question, RUN));
+        let half = series::rate(&at_most[0]).0 / 2.0;
+        let at_half =
+            rounds(&format!("{name}, half of that"), servers, |server| client.ask(server, question, half, LONG_RUN));
+        let budget = |budget| if budgeted { budget } else { Budget::None };
+        results.figures.extend(figures(name, &at_most, &at_half, budget));
+        results.tables.push(table(format!("HTTPS, {name}: at most, {how}"), &at_most));
+        results.tables.push(table(format!("HTTPS, {name}: {half:.0} requests per second offered, {how}"), &at_half));
+        if question == VALIDATE {
+            let all = LOADS.map(|share| {
+                let rate = share * 2.0 * half;
+                let series = rounds(&format!("{name}, {share}"), &servers[..2], |server| {
+                    client.ask(server, question, rate, RUN)
+                });
+                (rate, series)
+            });
+            results.tables.push(loads(&all));
+            results.curves = curves(&all);
+        }
+    }
+    for figure in &results.figures {
+        let (low, high) = figure.spread;
+        println!("{:<56} {:.2} {} (quartiles {low:.2} and {high:.2})", figure.what, figure.measured, figure.unit);
+    }
+    results
+}
+
+/// What servers take, measured in turn, so that whatever else the machine does meanwhile is to the cost of all.
+fn rounds(what: &str, servers: &[Server], measure: impl Fn(&Server) -> Sample) -> Vec<Series> {
+    let mut series: Vec<_> = servers.iter().map(|server| Series::new(server.name)).collect();
+    for round in 0..ROUNDS {
+        eprintln!("https: {what}, round {} of {ROUNDS}", round + 1);
+        let mut turns: Vec<_> = servers.iter().zip(&mut series).collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (server, series) in turns {
+            series.samples.push(measure(server));
+        }
+    }
+    series
+}
+
+/// Each server's ratios to the first, which is the reference; and what Quorate answers at most.
+fn figures(name: &str, at_most: &[Series], at_half: &[Series], budget: impl Fn(Budget) -> Budget) -> Vec<Figure> {
+    let kinds: [(_, _, Gauge, _); 4] = [
+        ("requests per second, at most", at_most, |sample| sample.rate, budget(Budget::AtLeast(0.7))),
+        ("processor time of a request", at_most, Sample::cost, Budget::None),
+        ("p50 at half of the reference's maximum", at_half, |sample| sample.p50, Budget::None),
+        ("p99 at half of the reference's maximum", at_half, |sample| sample.p99, budget(Budget::AtMost(1.5))),
+    ];
+    let mut figures = Vec::new();
+    for (what, series, value, budget) in kinds {
+        for (number, one) in series.iter().enumerate().skip(1) {
+            let (measured, spread) = ratio(one, &series[0], value);
+            // The budget is for Quorate as its users run it.
+            let budget = if number == 1 { budget } else { Budget::None };
+            let what = format!("{}: HTTPS {name}, {what}, of the reference's", one.name);
+            figures.push(Figure { what, measured, spread, unit: "×".to_owned(), budget });
+        }
+    }
+    let (measured, spread) = series::rate(&at_most[1]);
+    let what = format!("{}: HTTPS {name}, requests per second on one processor", at_most[1].name);
+    figures.push(Figure { what, measured, spread, unit: "/s".to_owned(), budget: Budget::None });
+    figures
+}

@@ -5,11 +5,9 @@
 //! and starts the server with [`command`]:
 //!
 //! ```no_run
-//! fn main() {
-//!     world::reference::serve_if_asked();
-//!     let mut child = reference::command("127.0.0.1:0".parse().unwrap(), certificate, key, Some(patch)).spawn().unwrap();
-//!     let address = reference::address(&mut child);
-//! }
+//! reference::serve_if_asked();
+//! let mut child = reference::command("127.0.0.1:0".parse().unwrap(), certificate, key, Some(patch)).spawn().unwrap();
+//! let address = reference::address(&mut child);
 //! ```
 //!
 //! It ends when its stdin does, so that it can't outlive who started it: keep the `Child`, and its `stdin`. It answers
