@@ -37,6 +37,28 @@ load: ## Measure what idle, slow and greedy clients cost the others; takes 10 mi
 	cargo build --locked --release --example load
 	@target=$${CARGO_TARGET_DIR:-target}; "$$target/release/examples/load" --quorate "$$target/release/quorate" $(LOAD)
 
+# A missed budget is no reason to stop: the report says so.
+.PHONY: bench
+bench: ## Measure what Quorate costs, and write docs/performance.md; takes 15 minutes, wants a quiet machine
+	@echo "bench: needs two processors, Linux with util-linux (taskset, setpriv), cmake, and what make test needs"
+	@tests/tools.sh bench >/dev/null
+	@tests/controlplane/build.sh >/dev/null
+	@echo "bench: building, with all optimizations"
+	cargo build --locked --release --bin quorate
+	cargo bench --locked --no-run --bench '*'
+	@echo "bench: 1 of 6: decisions against their budgets; half a minute"
+	-cargo bench --locked --quiet --bench budgets
+	@echo "bench: 2 of 6: decisions, by criterion; two minutes"
+	cargo bench --locked --quiet --bench decision
+	@echo "bench: 3 of 6: allocations; half a minute"
+	cargo bench --locked --quiet --bench allocations
+	@echo "bench: 4 of 6: HTTPS; four minutes"
+	@PATH="$$(tests/tools.sh bench):$$PATH" cargo bench --locked --quiet --bench https
+	@echo "bench: 5 of 6: through the API server, memory and start; eight minutes"
+	cargo bench --locked --quiet --bench cluster
+	@echo "bench: 6 of 6: the report"
+	cargo bench --locked --quiet --bench report
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for ten minutes (SECONDS=60 TARGETS=requests for less)
 	@PATH="$$(tests/tools.sh fuzz):$$PATH" fuzz/run.sh $(SECONDS) $(TARGETS)
