@@ -81,7 +81,7 @@ install cargo-deny 0.20.2 '3 minutes'
 if [ "${1:-}" = fuzz ]; then
     install cargo-fuzz 0.13.2 'half a minute'
 elif [ "${1:-}" = bench ]; then
-    install oha 1.16.0 '4 minutes'
+    install oha 1.16.0 '5 minutes'
 fi
 
 prometheus=$tools/prometheus

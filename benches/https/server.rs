@@ -168,7 +168,7 @@ pub(crate) fn pinned(processor: Processor, command: &Command) -> Command {
         Processor::First => processors.first(),
         Processor::Last => processors.last(),
     };
-    pinned.args(["--pdeathsig", "KILL", "taskset", "--cpu-ranges", &number.unwrap().to_string()]);
+    pinned.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &number.unwrap().to_string()]);
     pinned.arg(command.get_program()).args(command.get_args());
     pinned
 }
