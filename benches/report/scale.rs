@@ -38,7 +38,7 @@ fn requests(https: Option<&Results>) -> String {
     };
     let rows: Vec<_> = REPLICAS.iter().map(row).collect();
     format!(
-        "**Requests.** A replica with one processor answers {validate:.0} validations or {mutate:.0} mutations of 20 kB per \
+        "**Requests.** A replica with one processor answers {validate:.0} validations or {mutate:.0} mutations of 20 kB per\n\
          second at most, and {writes:.0} writes, which ask for both. Replicas share nothing but what they watch, so they add up:\n\n{}",
         markdown(&["replicas, one processor each", "writes/s at most", "writes/s at half load"], &rows)
     )
@@ -58,7 +58,7 @@ fn memory(memory: Option<&Results>) -> String {
     let all: f64 = costs.iter().map(count).sum();
     let mean = costs.iter().map(|of| of.1 * count(of)).sum::<f64>() / all;
     format!(
-        "**Memory.** From what each kind took for each object, {OBJECTS:.0} of them would take the following; mixed as in the large \
+        "**Memory.** From what each kind took for each object, 100,000 of them would take the following. Mixed as in the large\n\
          cluster they would take {} MiB beside what an empty cluster takes.\n\n{}",
         number(mean * OBJECTS / 1024.0),
         markdown(&["kind", "KiB per object", "MiB for 100,000"], &rows)
@@ -84,11 +84,12 @@ fn watches() -> String {
     #[allow(clippy::cast_precision_loss, reason = "clusters are smaller")]
     let nodes = Size::LARGE.nodes as f64;
     format!(
-        "**Watches.** Each replica holds {kinds} watches, one for each kind that it caches, and the API server serves them from its own \
-         watch cache: etcd hears nothing of it. A watch ends after 20 seconds and goes on where it was, which makes {:.2} requests per \
-         second and replica. Each event is sent to each replica whole. Most are of Nodes: a kubelet tells its Node's status every \
-         5 minutes (its Lease, which it renews every 10 seconds, is another kind), so that {nodes:.0} Nodes make {:.0} events per second; \
-         at 10 kB each that is {:.0} kB per second and replica. StatefulSets change with each of their pods, budgets too, Services hardly.\n",
+        "**Watches.** Each replica holds {kinds} watches, one for each kind that it caches, and the API server serves them from its\n\
+         own watch cache: etcd hears nothing of it. A watch ends after 20 seconds and goes on where it was, which makes {:.2}\n\
+         requests per second and replica. Each event is sent to each replica whole. Most are of Nodes: a kubelet tells its\n\
+         Node's status every 5 minutes (its Lease, which it renews every 10 seconds, is another kind), so that {nodes:.0} Nodes make\n\
+         {:.0} events per second; at 10 kB each that is {:.0} kB per second and replica. StatefulSets change with each of their\n\
+         pods, budgets too, Services hardly.\n",
         kinds_per_second(),
         nodes / NODE_STATUS,
         nodes / NODE_STATUS * 10.0,
