@@ -44,7 +44,6 @@ bench: ## Measure what Quorate costs, and write docs/performance.md; takes 15 mi
 	@tests/tools.sh bench >/dev/null
 	@tests/controlplane/build.sh >/dev/null
 	@echo "bench: building, with all optimizations"
-	cargo build --locked --release --bin quorate
 	cargo bench --locked --no-run --bench '*'
 	@echo "bench: 1 of 6: decisions against their budgets; half a minute"
 	-cargo bench --locked --quiet --bench budgets

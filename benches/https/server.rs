@@ -97,8 +97,7 @@ impl Server {
     /// Quorate without a cluster, which logs from this level on, to nowhere.
     pub(crate) fn quorate(ground: &Ground, name: &'static str, level: &str) -> Self {
         let [webhook, admin] = free_ports();
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/quorate");
-        let mut quorate = Command::new(program);
+        let mut quorate = Command::new(env!("CARGO_BIN_EXE_quorate"));
         quorate
             .args(["serve", "--standalone", "--drain", "0s", "--log", level])
             .args(["--listen", &format!("127.0.0.1:{webhook}"), "--admin-listen", &format!("127.0.0.1:{admin}")])
@@ -125,7 +124,7 @@ impl Server {
     fn wait_until_ready(&mut self, admin: u16) {
         while !is_ready((Ipv4Addr::LOCALHOST, admin).into()) {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "quorate serve ended: {ended:?}; build it with cargo build --release");
+            assert!(ended.is_none(), "quorate serve ended: {ended:?}");
             sleep(Duration::from_millis(20));
         }
     }
