@@ -24,6 +24,7 @@ use crate::controlplane::ControlPlane;
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    name: ServerName<'static>,
     connector: TlsConnector,
     authorization: String,
 }
@@ -56,11 +57,11 @@ impl Client {
         let users = kubeconfig["users"].as_array().unwrap();
         let token = users.iter().find(|user| user["name"] == "admin").unwrap()["user"]["token"].as_str().unwrap();
         let address = cluster.server().strip_prefix("https://").unwrap().parse().unwrap();
-        Self::new(address, &fs::read(cluster.authority()).unwrap(), format!("Bearer {token}"))
+        Self::new(address, "127.0.0.1", &fs::read(cluster.authority()).unwrap(), format!("Bearer {token}"))
     }
 
-    /// A server on loopback, whose certificate is signed by an authority, given as PEM.
-    pub(crate) fn new(address: SocketAddr, authority: &[u8], authorization: String) -> Self {
+    /// A server whose certificate is for this name and signed by this authority, given as PEM.
+    pub(crate) fn new(address: SocketAddr, name: &'static str, authority: &[u8], authorization: String) -> Self {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(authority) {
             roots.add(certificate.unwrap()).unwrap();
@@ -71,13 +72,14 @@ impl Client {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { address, connector: TlsConnector::from(Arc::new(config)), authorization }
+        let name = ServerName::try_from(name).unwrap();
+        Self { address, name, connector: TlsConnector::from(Arc::new(config)), authorization }
     }
 
     pub(crate) async fn connect(&self) -> Connection {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let stream = self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let stream = self.connector.connect(self.name.clone(), stream).await.unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Connection { sender, authorization: self.authorization.clone() }

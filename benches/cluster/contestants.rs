@@ -67,6 +67,7 @@ impl Contestant {
             let answer = connection.post(&self.path, self.body.clone()).await;
             let found = match answer.status {
                 StatusCode::FORBIDDEN => Expected::Denied,
+                status if status != StatusCode::CREATED => panic!("{}: {}", self.name, answer.json()),
                 _ if answer.json()["spec"]["template"]["spec"]["affinity"].is_object() => Expected::Spread,
                 _ => Expected::Untouched,
             };
@@ -88,8 +89,13 @@ fn manifest() -> Value {
     object
 }
 
-/// Takes away what the API server writes into an object.
+/// Takes away what the API server writes into a StatefulSet, and what it does not let be written.
 pub(crate) fn as_written(object: &mut Value) {
+    for container in object["spec"]["template"]["spec"]["initContainers"].as_array_mut().unwrap() {
+        for probe in ["livenessProbe", "readinessProbe"] {
+            container.as_object_mut().unwrap().remove(probe);
+        }
+    }
     object.as_object_mut().unwrap().remove("status");
     let metadata = object["metadata"].as_object_mut().unwrap();
     for field in ["uid", "creationTimestamp", "generation", "managedFields"] {
@@ -171,7 +177,7 @@ pub(crate) async fn patch(quorate: &Quorate<'_>, namespace: &str) -> String {
 /// A client that asks Quorate itself, past the API server.
 pub(crate) fn straight(quorate: &Quorate<'_>) -> Client {
     let authority = fs::read(quorate.directory().join("ca.pem")).unwrap();
-    Client::new(([127, 0, 0, 1], quorate.port()).into(), &authority, String::new())
+    Client::new(([127, 0, 0, 1], quorate.port()).into(), "localhost", &authority, String::new())
 }
 
 /// The review that every bench is about, as if it were of this Namespace.
