@@ -17,6 +17,10 @@ use world::body::{self, Operation};
 use world::result::{Budget, Figure, Results, median};
 use world::{Size, runtime};
 
+/// What the program has, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often two things are measured, one after the other.
 const ROUNDS: usize = 301;
 /// How often each is done then.

@@ -24,7 +24,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 /// Serves until a signal. An error is anything that keeps it from starting.
 pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
-    logs::start(args.log_format, &args.log)
+    let _logging = logs::start(args.log_format, &args.log)
         .with_context(|| format!("--log {} is no filter such as info or quorate=debug,kube=warn", args.log))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(args));

@@ -1,10 +1,15 @@
 //! Logs: what `tracing` records, as text for people or JSON for machines, on stderr. Stdout belongs to results.
+//!
+//! A thread of its own writes them. Whoever reads stderr may stall, as a node whose disk is full does; a webhook that waited for
+//! that would hold up the cluster's writes.
 
 mod one_line;
 
 use std::io::{IsTerminal, Write, stderr};
+use std::sync::OnceLock;
 
 use tracing::Dispatch;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -20,17 +25,33 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging, and turns panics into log lines (what panicked is caught elsewhere). The first call of a process counts.
+/// How many lines may wait to be read, some 5 MB; past them, lines are lost.
+const WAITING: usize = 8192;
+
+static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Starts logging, and turns panics into log lines (what panicked is caught elsewhere). The first call of a process counts. What
+/// it returns writes the last lines when it is dropped, if stderr takes them within a second.
 ///
 /// # Errors
 ///
 /// `filter` isn't in the syntax of `tracing` filters.
-pub fn start(format: Format, filter: &str) -> Result<(), ParseError> {
+pub fn start(format: Format, filter: &str) -> Result<WorkerGuard, ParseError> {
     let filter = EnvFilter::builder().parse(filter)?;
-    if subscriber(format, filter, coloured(), stderr).try_init().is_ok() {
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING).thread_name("logs").finish(stderr());
+    let lost = writer.error_counter();
+    if subscriber(format, filter, coloured(), move || writer.clone()).try_init().is_ok() {
+        LOST.get_or_init(|| lost);
         std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     }
-    Ok(())
+    Ok(guard)
+}
+
+/// How many lines were lost because nobody read them in time.
+#[must_use]
+pub fn lost() -> usize {
+    LOST.get().map_or(0, ErrorCounter::dropped_lines)
 }
 
 /// Writes each event as one line, whatever its fields hold. In JSON its own fields are at the top level and those of the

@@ -7,7 +7,7 @@ mod labels;
 mod process;
 mod registry;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::text::encode;
@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use self::labels::{ACTION, CACHE, KIND, OPERATION, Pair, REASON, RESULT, TASK, VERDICT, WEBHOOK, WRITE, WRITTEN};
-use super::{Health, State};
+use super::{Health, State, logs};
 use crate::rules::Rule;
 
 type Counters<const LABELS: usize> = Family<[Pair; LABELS], Counter>;
@@ -46,6 +46,7 @@ pub struct Metrics {
     ready: Gauge,
     degraded: Gauges<1>,
     restarts: Counters<1>,
+    lost_log_lines: Counter,
     cache_silence: Family<[Pair; 1], Seconds>,
     budgets: Gauge,
     budget_writes: Counters<2>,
@@ -167,6 +168,7 @@ impl Metrics {
     /// All metrics in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self) -> String {
+        self.lost_log_lines.inner().store(u64::try_from(logs::lost()).unwrap_or(u64::MAX), Ordering::Relaxed);
         let mut text = String::new();
         // Writing to a String can't fail; should a metric's encoder ever, what was written before it is still right.
         let _ = encode(&mut text, &self.registry);

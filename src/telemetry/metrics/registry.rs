@@ -68,6 +68,7 @@ impl Default for Metrics {
                 "task_restarts",
                 "Times that a background task ended or panicked and was started again",
             ),
+            lost_log_lines: add(ours, "log_lines_lost", "Log lines that were dropped, as nobody read them in time"),
             cache_silence: add(
                 ours,
                 "cache_silence_seconds",

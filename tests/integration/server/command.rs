@@ -382,6 +382,23 @@ async fn answers_reviews_with_manifests_for_surroundings(#[case] replicas: u32, 
     assert_eq!(process.end().0, Some(0));
 }
 
+/// A webhook that waited until its log is read would hold up the cluster's writes whenever a node's disk is full.
+#[tokio::test]
+async fn answers_while_nobody_reads_its_log() {
+    let process = Process::start(&["--log", "trace", "--drain", "0s"]);
+    process.until_ready().await;
+    // Far more than the pipe and the queue hold.
+    until("lines are lost", async || {
+        let answer = process.review("/validate?timeout=3s", &creation(3)).await;
+        assert_eq!(answer["response"]["uid"], "7e6f3c1c");
+        !process.admin("/metrics").await.contains("quorate_log_lines_lost_total 0")
+    })
+    .await;
+    process.review("/validate?timeout=3s", &creation(3)).await;
+    process.signal("INT");
+    assert_eq!(process.end().0, Some(0));
+}
+
 #[tokio::test]
 async fn ends_at_once_after_an_interrupt_where_nobody_is_connected() {
     let process = Process::start(&["--drain", "1h"]);
