@@ -23,6 +23,10 @@ use server::{Ground, Server};
 use world::reference;
 use world::result::{Budget, Figure, Results};
 
+/// The reference server has the allocator that Quorate has, so that no more than their own work is compared.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How often everything is measured: the servers in turn, and in the other order the next time.
 const ROUNDS: usize = 5;
 /// How long each run is.
