@@ -2,6 +2,7 @@
 //! registered at once, so that requests to all of them alternate in one run.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,11 @@ pub(crate) fn namespace(cluster: &ControlPlane, instance: &str) -> String {
     namespace
 }
 
+/// The program that is measured: the one that was built with this, or another, such as the image's.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("QUORATE_BENCH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_quorate").into(), PathBuf::from)
+}
+
 /// Starts Quorate with so many policies, all of which match.
 pub(crate) fn quorate<'c>(
     cluster: &'c ControlPlane,
@@ -124,7 +130,7 @@ pub(crate) fn quorate<'c>(
     arguments: &[&str],
     registered: bool,
 ) -> Quorate<'c> {
-    let mut builder = Quorate::builder(cluster).label(label).binary(env!("CARGO_BIN_EXE_quorate"));
+    let mut builder = Quorate::builder(cluster).label(label).binary(program());
     for number in 0..policies {
         builder = builder.policy(&policy_text(number));
     }

@@ -41,21 +41,31 @@ fn main() {
 }
 
 async fn measure() {
+    // `cargo bench --bench cluster -- memory` measures that alone.
+    let only = std::env::args().find(|argument| ["latency", "memory"].contains(&argument.as_str()));
+    let is_wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     eprintln!("cluster: starting a control plane");
     let cluster = ControlPlane::start_bare().unwrap();
     let client = Client::of(&cluster);
     eprintln!("cluster: memory, the cluster empty");
     let mut growing = Growing::new(&cluster).await;
     growing.fill(&client, &SMALL).await;
-    eprintln!("cluster: registering everybody");
-    let field = Field::new(&cluster, &client).await;
-    let (mut latency, staying) = field.measure(&client).await;
+    let measured = if is_wanted("latency") {
+        eprintln!("cluster: registering everybody");
+        Some(Field::new(&cluster, &client).await.measure(&client).await)
+    } else {
+        None
+    };
     eprintln!("cluster: filling the cluster");
     growing.fill(&client, &LARGE).await;
-    latency.tables.push(staying.measure(&cluster, &client).await);
-    print("cluster", &latency);
-    eprintln!("cluster: memory, the cluster large");
-    print("memory", &growing.end().await);
+    if let Some((mut latency, staying)) = measured {
+        latency.tables.push(staying.measure(&cluster, &client).await);
+        print("cluster", &latency);
+    }
+    if is_wanted("memory") {
+        eprintln!("cluster: memory, the cluster large");
+        print("memory", &growing.end().await);
+    }
 }
 
 /// Keeps what was found, and shows it.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::contestants::{namespace, quorate};
+use crate::contestants::{namespace, program, quorate};
 use crate::controlplane::{ControlPlane, Quorate};
 use crate::fill::fill;
 use crate::process::{Memory, ask, restart, settled};
@@ -72,7 +72,7 @@ impl<'c> Growing<'c> {
         self.figure("most memory ever with the large cluster, started in it", fresh.peak, Budget::None);
         let budgets = Quorate::builder(self.cluster)
             .label("budgets")
-            .binary(env!("CARGO_BIN_EXE_quorate"))
+            .binary(program())
             .policies("policies/trial/observe.yaml")
             .budgets()
             .unregistered()
