@@ -52,7 +52,10 @@ async fn measure() {
     growing.fill(&client, &SMALL).await;
     let measured = if is_wanted("latency") {
         eprintln!("cluster: registering everybody");
-        Some(Field::new(&cluster, &client).await.measure(&client).await)
+        let measured = Field::new(&cluster, &client).await.measure(&client).await;
+        // Kept at once, whatever becomes of the rest.
+        measured.0.write("cluster");
+        Some(measured)
     } else {
         None
     };

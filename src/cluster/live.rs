@@ -16,7 +16,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::connect::{ConnectError, Target, config};
 use super::heard::Heard;
 use super::index::Index;
-use super::reflector::Reflector;
+use super::reflector::{Page, Reflector};
 use super::{Changes, Kind};
 use crate::facts::{
     Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation,
@@ -128,7 +128,8 @@ impl Cluster {
     /// Keeps the cache of one kind in step with the API server, for ever.
     pub async fn follow(self, kind: Kind, health: Arc<Health>) {
         let Some((client, heard)) = self.watches.get(&kind) else { return };
-        let (reflector, client) = (Reflector { part: kind.part(), heard, health: &health }, client.clone());
+        let page = if kind == Kind::StatefulSets { Page::Few } else { Page::Many };
+        let (reflector, client) = (Reflector { part: kind.part(), heard, health: &health, page }, client.clone());
         let caches = &*self.caches;
         match kind {
             Kind::HorizontalPodAutoscalers => {

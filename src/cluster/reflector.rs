@@ -24,6 +24,25 @@ const SILENT: Duration = Duration::from_secs(30);
 /// How often to see whether there is one.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How many objects of a kind are listed at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Page {
+    /// As many as the API server likes to send.
+    Many,
+    /// A few. What a list is decoded to takes twenty times its length until it is trimmed, and a StatefulSet has 20 kB: 500 of
+    /// them would take more memory for a moment than all that is kept, and the allocator would not give it back.
+    Few,
+}
+
+impl Page {
+    fn limit(self) -> u32 {
+        match self {
+            Self::Many => 500,
+            Self::Few => 25,
+        }
+    }
+}
+
 /// What follows the objects of one kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reflector<'a> {
@@ -34,6 +53,8 @@ pub(super) struct Reflector<'a> {
     pub(super) heard: &'a Heard,
     /// Where it says how it is.
     pub(super) health: &'a Health,
+    /// How it lists.
+    pub(super) page: Page,
 }
 
 /// Why the API server could not be watched, and since when.
@@ -50,7 +71,11 @@ impl Reflector<'_> {
         K: Resource<DynamicType: Default + Clone> + Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
         F: DeserializeOwned,
     {
-        let config = watcher::Config { timeout: u32::try_from(WATCH.as_secs()).ok(), ..watcher::Config::default() };
+        let config = watcher::Config {
+            timeout: u32::try_from(WATCH.as_secs()).ok(),
+            page_size: Some(self.page.limit()),
+            ..watcher::Config::default()
+        };
         let mut events = watcher(api, config).default_backoff().boxed();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
