@@ -112,7 +112,7 @@ impl Judge<'_> {
             return Ok(Answer::left_alone(&policies, plan.warnings));
         };
         match mutate::patch(written.get(), &edits, &record) {
-            Ok((patch, _)) => Ok(Answer::patched(&policies, &patch, plan.warnings)),
+            Ok(patch) => Ok(Answer::patched(&policies, &patch, plan.warnings)),
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());

@@ -11,6 +11,7 @@ mod injection;
 mod patch;
 mod reach;
 mod record;
+mod touched;
 mod wanted;
 
 pub use edit::{Edits, Item};

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::edit::drop_ours;
+use super::touched::touched;
 use super::{Edits, Injected, Item, RECORD};
 
 /// Why there is no patch.
@@ -46,15 +47,16 @@ const ANNOTATIONS: [&str; 2] = ["metadata", "annotations"];
 /// (`TotalAnnotationSizeLimitB` in `apimachinery/pkg/api/validation`).
 const MOST_ANNOTATED: usize = 256 << 10;
 
-/// The patch that changes the object's lists as `edits` says and records what is ours, and the object as it will be.
+/// The patch that changes the object's lists as `edits` says and records what is ours.
+///
+/// It is applied to the parts that it may touch. That these then are right, and everything else was, is that the whole is.
 ///
 /// # Errors
 ///
 /// The patch would not apply, or what it makes is no StatefulSet; the API server would turn that into an internal error that
 /// `failurePolicy: Ignore` does not cover.
-pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<(Patch, Value), PatchError> {
-    let object: Value = serde_json::from_str(object).map_err(PatchError::Decode)?;
-    let mut draft = Draft { object, operations: Vec::new() };
+pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<Patch, PatchError> {
+    let mut draft = Draft { object: touched(object).map_err(PatchError::Decode)?, operations: Vec::new() };
     draft.edit(&ANTI_AFFINITY, REQUIRED, &edits.required)?;
     draft.edit(&ANTI_AFFINITY, PREFERRED, &edits.preferred)?;
     draft.edit(&POD, CONSTRAINTS, &edits.topology_spread_constraints)?;
@@ -66,7 +68,8 @@ pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<(Patch, V
         draft.limit_annotations()?;
     }
     StatefulSet::deserialize(&draft.object).map_err(PatchError::Verify)?;
-    Ok((Patch(draft.operations), draft.object))
+    serde_json::from_str::<StatefulSet>(object).map_err(PatchError::Verify)?;
+    Ok(Patch(draft.operations))
 }
 
 /// Whether two pod templates are the same but for what is ours, and for what is empty around that. They are compared as they are
@@ -154,7 +157,7 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-/// An object, and the operations that made it what it is.
+/// What is touched of an object, and the operations that made it what it is.
 struct Draft {
     object: Value,
     operations: Vec<PatchOperation>,

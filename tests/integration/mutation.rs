@@ -27,11 +27,10 @@ fn decodes(object: &Value) -> bool {
 fn mutated(change: &Change<'_>, object: &Value, around: &Surroundings, policies: &[Arc<Policy>]) -> (Value, usize) {
     match plan(change, around, policies).injection {
         Injection::Inject { edits, record } => {
-            let (patch, patched) = patch(&object.to_string(), &edits, &record).unwrap();
-            // What is sent makes of the object what was verified.
-            let mut applied = object.clone();
-            json_patch::patch(&mut applied, &patch).unwrap();
-            assert_eq!(applied, patched);
+            let patch = patch(&object.to_string(), &edits, &record).unwrap();
+            let mut patched = object.clone();
+            json_patch::patch(&mut patched, &patch).unwrap();
+            assert!(decodes(&patched), "{patched:#}");
             (patched, patch.0.len())
         }
         Injection::Nothing => (object.clone(), 0),

@@ -34,7 +34,7 @@ fn injected(fixture: &str) -> String {
     let plan = plan(&change, &objects.around(&facts), &policies);
     let mut told = plan.warnings;
     if let Injection::Inject { edits, record } = plan.injection {
-        let (patch, _) = patch(&object.to_string(), &edits, &record).unwrap();
+        let patch = patch(&object.to_string(), &edits, &record).unwrap();
         let added = patch.0.iter().map(ToString::to_string).filter(|operation| !operation.contains("annotations"));
         told.extend(added);
     }
