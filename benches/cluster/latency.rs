@@ -8,19 +8,19 @@ use crate::contestants::Contestant;
 use crate::times::Times;
 
 /// How often everybody has a turn.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 8;
 
 /// Requests of one contestant in a round: one at a time, strictly in turn.
-const ALONE: usize = 100;
+const ALONE: usize = 60;
 
 /// Requests of one contestant in a round, so many at once.
-const TOGETHER: usize = 160;
+const TOGETHER: usize = 96;
 
 /// How many are asked at once.
 const CONCURRENCY: usize = 16;
 
 /// Before anything is measured.
-const WARM_UP: usize = 100;
+const WARM_UP: usize = 40;
 
 /// What was measured of each contestant, in their order.
 pub(crate) struct Measured {
