@@ -1,12 +1,14 @@
 //! What was measured of each server, round by round, and the tables and curves of it.
 
+use std::fmt;
+
 use crate::client::{Gauge, Sample};
 use crate::world::result::{Curve, Table, median};
 
 /// A server answers what it is offered if it misses no more than this.
 const KEEPS_UP: f64 = 0.97;
-/// From here on a processor is taken for fully used.
-const FULL: f64 = 0.95;
+/// From here on a processor is taken for fully used: the client takes a moment to start, in which servers wait.
+const FULL: f64 = 0.85;
 
 /// The samples of one server, one for each round.
 #[derive(Debug)]
@@ -26,9 +28,22 @@ impl Series {
     }
 }
 
+impl fmt::Display for Series {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [rate, p50, p99] = [self.of(|of| of.rate).0, self.of(|of| of.p50).0, self.of(|of| of.p99).0];
+        write!(formatter, "{}: {rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms", self.name)
+    }
+}
+
 /// How many requests per second a server answered.
 pub(crate) fn rate(series: &Series) -> (f64, (f64, f64)) {
     series.of(|sample| sample.rate)
+}
+
+/// Whether neither a server's processor nor the client's was full although as much was asked as could be: then something else
+/// ran there.
+pub(crate) fn is_disturbed(at_most: &[Series]) -> bool {
+    at_most.iter().any(|series| series.of(|sample| sample.server.max(sample.client)).0 < FULL)
 }
 
 /// What one server measures as a multiple of the other in the same round.
