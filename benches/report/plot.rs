@@ -5,6 +5,8 @@ use plotters::prelude::*;
 use crate::world::result::Curve;
 
 const SIZE: (u32, u32) = (860, 460);
+/// The times, in milliseconds, that the axis says.
+const MARKS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 const QUORATE: RGBColor = RGBColor(0x1f, 0x6f, 0xb4);
 const REFERENCE: RGBColor = RGBColor(0xd9, 0x6b, 0x0b);
 const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
@@ -17,7 +19,11 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
     let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     root.fill(&WHITE).unwrap();
     let points = || curves.iter().flat_map(|curve| curve.points.iter().copied());
-    let (rate, time) = points().fold((0.0_f64, 0.0_f64), |(x, y), point| (x.max(point.0), y.max(point.1)));
+    let rate = points().map(|point| point.0).fold(0.0, f64::max);
+    let slowest = points().map(|point| point.1).fold(0.0, f64::max);
+    let fastest = points().map(|point| point.1).fold(slowest, f64::min);
+    let times = fastest * 0.7..slowest * 2.0;
+    let marks = MARKS.into_iter().filter(|mark| times.contains(mark)).collect();
     let mut chart = ChartBuilder::on(&root)
         .caption(
             "Time to an answer by load: HTTPS, validate, one processor",
@@ -26,19 +32,19 @@ pub(crate) fn draw(curves: &[Curve]) -> String {
         .margin(16)
         .x_label_area_size(48)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..rate * 1.05, 0.0..time * 1.1)
+        .build_cartesian_2d(0.0..rate * 1.05, times.log_scale().with_key_points(marks))
         .unwrap();
     chart
         .configure_mesh()
         .x_desc("requests per second")
-        .y_desc("milliseconds")
+        .y_desc("milliseconds, logarithmic")
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID)
         .axis_style(INK)
         .label_style(("sans-serif", 14).into_font().color(&INK))
         .axis_desc_style(("sans-serif", 15).into_font().color(&INK))
         .x_label_formatter(&|rate| format!("{rate:.0}"))
-        .y_label_formatter(&|time| format!("{time:.1}"))
+        .y_label_formatter(&|time| if *time < 1.0 { format!("{time:.1}") } else { format!("{time:.0}") })
         .draw()
         .unwrap();
     for curve in curves {
