@@ -56,7 +56,7 @@ fn memory(memory: Option<&Results>) -> String {
     #[allow(clippy::cast_precision_loss, reason = "clusters are smaller")]
     let count = |(_, _, count): &(&str, f64, usize)| *count as f64;
     let all: f64 = costs.iter().map(count).sum();
-    let mean = costs.iter().map(|of| of.1 * count(of)).sum::<f64>() / all;
+    let mean = costs.iter().map(|of| of.1.max(0.0) * count(of)).sum::<f64>() / all;
     format!(
         "**Memory.** From what each kind took for each object, 100,000 of them would take the following. Mixed as in the large\n\
          cluster they would take {} MiB beside what an empty cluster takes.\n\n{}",
