@@ -2,21 +2,23 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::OptionFuture;
 use k8s_openapi::api::{apps, autoscaling, core, policy};
 use kube::api::ListParams;
-use kube::core::PartialObjectMeta;
-use kube::{Api, Client};
-use serde::Serialize;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::{Api, Client, Resource};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::connect::{ConnectError, Target, config};
 use super::heard::Heard;
 use super::index::Index;
 use super::reflector::{Page, Reflector};
+use super::trimmed::{Trimmed, Undecodable};
 use super::{Changes, Kind};
 use crate::facts::{
     Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation,
@@ -39,11 +41,17 @@ pub enum ReadError {
     Api(#[from] kube::Error),
     /// What the API server answered can't be decoded.
     #[error("what the API server answered can't be decoded: {0}")]
-    Decode(#[from] serde_json::Error),
+    Decode(#[from] Undecodable),
 }
 
 /// The API server sends nothing of these but their metadata.
 type ClaimMetadata = PartialObjectMeta<core::v1::PersistentVolumeClaim>;
+
+/// A PersistentVolumeClaim as it is read live.
+#[derive(Debug, Clone, Deserialize)]
+struct Claim {
+    metadata: Metadata,
+}
 
 /// A cluster, seen through its API server.
 #[derive(Clone)]
@@ -96,7 +104,7 @@ impl Default for Caches {
     }
 }
 
-impl std::fmt::Debug for Cluster {
+impl Debug for Cluster {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Cluster").finish_non_exhaustive()
     }
@@ -133,21 +141,18 @@ impl Cluster {
         let caches = &*self.caches;
         match kind {
             Kind::HorizontalPodAutoscalers => {
-                let all = Api::<autoscaling::v2::HorizontalPodAutoscaler>::all(client);
-                reflector.follow(all, &caches.autoscalers).await;
+                reflector.follow::<autoscaling::v2::HorizontalPodAutoscaler, _>(client, &caches.autoscalers).await;
             }
             Kind::PodDisruptionBudgets => {
-                reflector.follow(Api::<policy::v1::PodDisruptionBudget>::all(client), &caches.budgets).await;
+                reflector.follow::<policy::v1::PodDisruptionBudget, _>(client, &caches.budgets).await;
             }
             Kind::PersistentVolumeClaims => {
-                reflector.follow(Api::<ClaimMetadata>::all(client), &caches.claims).await;
+                reflector.follow::<ClaimMetadata, _>(client, &caches.claims).await;
             }
-            Kind::Namespaces => reflector.follow(Api::<core::v1::Namespace>::all(client), &caches.namespaces).await,
-            Kind::Nodes => reflector.follow(Api::<core::v1::Node>::all(client), &caches.nodes).await,
-            Kind::Services => reflector.follow(Api::<core::v1::Service>::all(client), &caches.services).await,
-            Kind::StatefulSets => {
-                reflector.follow(Api::<apps::v1::StatefulSet>::all(client), &caches.statefulsets).await;
-            }
+            Kind::Namespaces => reflector.follow::<core::v1::Namespace, _>(client, &caches.namespaces).await,
+            Kind::Nodes => reflector.follow::<core::v1::Node, _>(client, &caches.nodes).await,
+            Kind::Services => reflector.follow::<core::v1::Service, _>(client, &caches.services).await,
+            Kind::StatefulSets => reflector.follow::<apps::v1::StatefulSet, _>(client, &caches.statefulsets).await,
         }
     }
 
@@ -253,7 +258,7 @@ impl Cluster {
                 ),
                 when(wants(Evidence::BUDGETS), list::<policy::v1::PodDisruptionBudget, _>(self.of(namespace))),
                 when(wants(Evidence::NODES), list::<core::v1::Node, Node>(self.all())),
-                when(wants(Evidence::CLAIMS), list::<ClaimMetadata, Metadata>(self.of(namespace))),
+                when(wants(Evidence::CLAIMS), list::<ClaimMetadata, Claim>(self.of(namespace))),
                 when(wants(Evidence::REVISIONS), self.orphaned_revisions(statefulset)),
                 when(
                     wants(Evidence::PARENT),
@@ -279,7 +284,7 @@ impl Cluster {
             surroundings.nodes = by_name(nodes, |node| &node.name);
         }
         if let Some(claims) = claims {
-            surroundings.has_claims = claims.iter().any(|claim| statefulset.may_own_claim(&claim.name));
+            surroundings.has_claims = claims.iter().any(|claim| statefulset.may_own_claim(&claim.metadata.name));
         }
         if let Some(revisions) = revisions {
             surroundings.orphaned_revisions = revisions;
@@ -306,13 +311,13 @@ impl Cluster {
         Ok(revisions.into_iter().filter(is_orphan).collect())
     }
 
-    fn all<K: kube::Resource<DynamicType: Default>>(&self) -> Api<K> {
+    fn all<K: Resource<DynamicType: Default>, F>(&self) -> Api<Trimmed<K, F>> {
         Api::all(self.client.clone())
     }
 
-    fn of<K>(&self, namespace: &str) -> Api<K>
+    fn of<K, F>(&self, namespace: &str) -> Api<Trimmed<K, F>>
     where
-        K: kube::Resource<DynamicType: Default, Scope = kube::core::NamespaceResourceScope>,
+        K: Resource<DynamicType: Default, Scope = NamespaceResourceScope>,
     {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -323,27 +328,22 @@ fn by_name<F>(facts: Vec<F>, name: impl Fn(&F) -> &String) -> ByName<F> {
 }
 
 /// An object as it is now, or that there is none.
-async fn get<K, F>(api: Api<K>, name: &str) -> Result<Option<F>, ReadError>
+async fn get<K, F>(api: Api<Trimmed<K, F>>, name: &str) -> Result<Option<F>, ReadError>
 where
-    K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
-    F: DeserializeOwned,
+    K: Clone + Debug,
+    F: DeserializeOwned + Clone + Debug,
 {
-    let Some(object) = api.get_opt(name).await? else { return Ok(None) };
-    Ok(Some(facts(&object)?))
+    Ok(api.get_opt(name).await?.map(Trimmed::facts).transpose()?)
 }
 
 /// All objects of a namespace as they are now.
-async fn list<K, F>(api: Api<K>) -> Result<Vec<F>, ReadError>
+async fn list<K, F>(api: Api<Trimmed<K, F>>) -> Result<Vec<F>, ReadError>
 where
-    K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
-    F: DeserializeOwned,
+    K: Clone + Debug,
+    F: DeserializeOwned + Clone + Debug,
 {
     let objects = api.list(&ListParams::default()).await?;
-    Ok(objects.items.iter().map(facts).collect::<Result<_, _>>()?)
-}
-
-fn facts<K: Serialize, F: DeserializeOwned>(object: &K) -> serde_json::Result<F> {
-    serde_json::to_value(object).and_then(serde_json::from_value)
+    Ok(objects.items.into_iter().map(Trimmed::facts).collect::<Result<_, _>>()?)
 }
 
 /// A read that is only made where it is wanted.
@@ -353,4 +353,16 @@ async fn when<T, E>(wanted: bool, read: impl Future<Output = Result<T, E>>) -> R
 
 async fn flip<T, E>(read: Option<impl Future<Output = Result<T, E>>>) -> Result<Option<T>, E> {
     OptionFuture::from(read).await.transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_that_is_read_live_has_its_name() {
+        let claim = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"data-db-0","namespace":"shop"}}"#;
+        let claim: Trimmed<ClaimMetadata, Claim> = serde_json::from_str(claim).unwrap();
+        assert_eq!(claim.facts().unwrap().metadata.name, "data-db-0");
+    }
 }

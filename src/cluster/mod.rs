@@ -15,6 +15,7 @@ mod reflector;
 mod registration;
 mod single;
 mod source;
+mod trimmed;
 
 pub use changes::{Changed, Changes};
 pub use connect::{ConnectError, Target, connect};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Resource, ResourceExt};
-use serde::Serialize;
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::heard::Heard;
 use super::index::Index;
+use super::trimmed::Trimmed;
 use crate::telemetry::{Health, State};
 
 /// After so long the API server ends a watch, and it begins anew: so it is heard at least that often, also of what never changes.
@@ -29,8 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Page {
     /// As many as the API server likes to send.
     Many,
-    /// A few. What a list is decoded to takes twenty times its length until it is trimmed, and a StatefulSet has 20 kB: 500 of
-    /// them would take more memory for a moment than all that is kept, and the allocator would not give it back.
+    /// A few. They are long, a StatefulSet has 20 kB, and a page is kept whole until it is decoded: 500 of them would take more
+    /// memory for a moment than all that is kept of them.
     Few,
 }
 
@@ -38,7 +38,7 @@ impl Page {
     fn limit(self) -> u32 {
         match self {
             Self::Many => 500,
-            Self::Few => 25,
+            Self::Few => 100,
         }
     }
 }
@@ -65,18 +65,18 @@ struct Failure {
 }
 
 impl Reflector<'_> {
-    /// Follows the objects for ever.
-    pub(super) async fn follow<K, F>(&self, api: Api<K>, index: &Index<F>)
+    /// Follows the objects of the kind `K` for ever.
+    pub(super) async fn follow<K, F>(&self, client: Client, index: &Index<F>)
     where
-        K: Resource<DynamicType: Default + Clone> + Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
-        F: DeserializeOwned,
+        K: Resource<DynamicType: Default + Clone> + Clone + Debug + 'static,
+        F: DeserializeOwned + Clone + Debug + Send + 'static,
     {
         let config = watcher::Config {
             timeout: u32::try_from(WATCH.as_secs()).ok(),
             page_size: Some(self.page.limit()),
             ..watcher::Config::default()
         };
-        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut events = watcher(Api::<Trimmed<K, F>>::all(client), config).default_backoff().boxed();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listed = Index::default();
@@ -98,35 +98,28 @@ impl Reflector<'_> {
         }
     }
 
-    fn take<K, F>(&self, event: Event<K>, index: &Index<F>, listed: &mut Index<F>)
-    where
-        K: Resource + Serialize,
-        F: DeserializeOwned,
-    {
+    fn take<K: Resource, F>(&self, event: Event<Trimmed<K, F>>, index: &Index<F>, listed: &mut Index<F>) {
         match event {
             Event::Init => *listed = Index::default(),
-            Event::InitApply(object) => self.keep(listed, &object),
+            Event::InitApply(object) => self.keep(listed, object),
             Event::InitDone => {
                 if !index.is_listed() {
                     tracing::info!(part = self.part, "synced");
                 }
                 index.replace_by(std::mem::take(listed));
             }
-            Event::Apply(object) => self.keep(index, &object),
+            Event::Apply(object) => self.keep(index, object),
             Event::Delete(object) => {
                 index.remove(object.namespace().as_deref().unwrap_or_default(), &object.name_any());
             }
         }
     }
 
-    /// Trims an object to its facts. The way leads through JSON, so that caches and admission share one decoding.
-    fn keep<K: Resource + Serialize, F: DeserializeOwned>(&self, index: &Index<F>, object: &K) {
-        let facts = serde_json::to_value(object).and_then(serde_json::from_value);
-        match facts {
-            Ok(facts) => index.insert(object.namespace().unwrap_or_default(), object.name_any(), facts),
-            Err(error) => {
-                tracing::error!(part = self.part, name = object.name_any(), %error, "can't be decoded and is left out");
-            }
+    fn keep<K: Resource, F>(&self, index: &Index<F>, object: Trimmed<K, F>) {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        match object.facts() {
+            Ok(facts) => index.insert(namespace, name, facts),
+            Err(error) => tracing::error!(part = self.part, name, %error, "can't be decoded and is left out"),
         }
     }
 }
