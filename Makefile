@@ -26,10 +26,11 @@ cluster: programs ## Leave a control plane running with Quorate in front of it, 
 	@cargo run --locked --quiet --example controlplane -- up
 
 .PHONY: test
-test: lint programs binary ## Everything that CI checks: lint, then all tests, then the docs
+test: lint programs binary ## Everything that CI checks: lint, all tests, the budgets of decisions, the docs
 	cargo test --locked
+	cargo bench --locked --quiet --bench budgets
 	RUSTDOCFLAGS="$(DENY_WARNINGS)" cargo doc --locked --no-deps
-	@echo "make test: lint, tests and docs passed"
+	@echo "make test: lint, tests, budgets and docs passed"
 
 .PHONY: load
 load: ## Measure what idle, slow and greedy clients cost the others; takes 10 minutes, wants a quiet machine

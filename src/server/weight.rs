@@ -19,7 +19,7 @@ struct Cost {
 /// Facts are decoded, a few fields of each object.
 const VALIDATE: Cost = Cost { text: 1, value: 192, object: 640 };
 
-/// The whole object is, twice: as values, and as the type that the patched object must be of.
+/// What a patch may touch is decoded twice more: as values, and as the type that these must be of when it is patched.
 const MUTATE: Cost = Cost { text: 2, value: 288, object: 2304 };
 
 /// The most bytes that decoding and answering `body` takes at once, beside the body itself.
