@@ -44,7 +44,7 @@ bench: ## Measure what Quorate costs, and write docs/performance.md; takes 15 mi
 	@echo "bench: needs two processors, Linux with util-linux (taskset, setpriv), cmake, and what make test needs"
 	@tests/tools.sh bench >/dev/null
 	@tests/controlplane/build.sh >/dev/null
-	@echo "bench: building, with all optimizations"
+	@echo "bench: building, optimized as a release but for its link"
 	cargo bench --locked --no-run --bench '*'
 	@echo "bench: 1 of 6: decisions against their budgets; half a minute"
 	-cargo bench --locked --quiet --bench budgets
