@@ -44,7 +44,8 @@ bench: ## Measure what Quorate costs, and write docs/performance.md; takes 15 mi
 	@echo "bench: needs two processors, Linux with util-linux (taskset, setpriv), cmake, and what make test needs"
 	@tests/tools.sh bench >/dev/null
 	@tests/controlplane/build.sh >/dev/null
-	@echo "bench: building, optimized as a release but for its link"
+	@echo "bench: building, optimized as a release but for its link, and the image's binary, whose memory is measured"
+	@deploy/image/context.sh >/dev/null
 	cargo bench --locked --no-run --bench '*'
 	@echo "bench: 1 of 6: decisions against their budgets; half a minute"
 	-cargo bench --locked --quiet --bench budgets
@@ -55,7 +56,7 @@ bench: ## Measure what Quorate costs, and write docs/performance.md; takes 15 mi
 	@echo "bench: 4 of 6: HTTPS; four minutes"
 	@PATH="$$(tests/tools.sh bench):$$PATH" cargo bench --locked --quiet --bench https
 	@echo "bench: 5 of 6: through the API server, memory and start; eight minutes"
-	cargo bench --locked --quiet --bench cluster
+	QUORATE_BENCH_MEMORY="$$(deploy/image/context.sh)/quorate" cargo bench --locked --quiet --bench cluster
 	@echo "bench: 6 of 6: the report"
 	cargo bench --locked --quiet --bench report
 

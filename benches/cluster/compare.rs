@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cel::Rules;
 use crate::client::Client;
-use crate::contestants::{Contestant, Expected, cel, constant, namespace, patch, quorate};
+use crate::contestants::{Contestant, Expected, Shows, cel, constant, namespace, patch, quorate};
 use crate::controlplane::{ControlPlane, Quorate};
 use crate::latency::{Measured, alone, together};
 use crate::times::Estimate;
@@ -47,7 +47,7 @@ impl<'c> Field<'c> {
     /// Starts and registers everybody; returns when the API server asks them all.
     pub(crate) async fn new(cluster: &'c ControlPlane, client: &Client) -> Self {
         let quorates = [("ten", 10, None), ("one", 1, None), ("delay", 10, Some("--tcp-nodelay=false"))]
-            .map(|(label, policies, argument)| quorate(cluster, label, policies, argument.as_slice(), true));
+            .map(|(label, policies, argument)| quorate(cluster, label, policies, argument.as_slice(), Shows::Latency));
         let [ten, one, delay] = quorates.each_ref().map(|quorate| namespace(cluster, quorate.instance()));
         // Quorate knows the Namespace as soon as a watch tells.
         let mut connection = client.connect().await;
@@ -118,7 +118,7 @@ impl Staying {
     /// How long requests take in a cluster that is larger now, beside what they took before.
     pub(crate) async fn measure(mut self, cluster: &ControlPlane, client: &Client) -> Table {
         eprintln!("cluster: 1 at a time, the cluster large");
-        let quorate = quorate(cluster, "large", 10, &[], true);
+        let quorate = quorate(cluster, "large", 10, &[], Shows::Latency);
         let namespace = namespace(cluster, quorate.instance());
         self.contestants.push(Arc::new(Contestant::new(QUORATE, &namespace, Expected::Spread)));
         let mut connection = client.connect().await;

@@ -117,9 +117,26 @@ pub(crate) fn namespace(cluster: &ControlPlane, instance: &str) -> String {
     namespace
 }
 
-/// The program that is measured: the one that was built with this, or another, such as the image's.
-pub(crate) fn program() -> PathBuf {
-    std::env::var_os("QUORATE_BENCH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_quorate").into(), PathBuf::from)
+/// What a process is there to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// What it costs the API server, beside handlers that were built as it was.
+    Latency,
+    /// What memory it takes, asked by nobody but us.
+    Memory,
+}
+
+impl Shows {
+    /// The program that shows it: memory is that of what ships, if `make bench` says where that is.
+    pub(crate) fn program(self) -> PathBuf {
+        let built = || env!("CARGO_BIN_EXE_quorate").into();
+        match self {
+            Self::Latency => built(),
+            // It is started from another directory.
+            Self::Memory => std::env::var_os("QUORATE_BENCH_MEMORY")
+                .map_or_else(built, |program| std::path::absolute(program).unwrap()),
+        }
+    }
 }
 
 /// Starts Quorate with so many policies, all of which match.
@@ -128,16 +145,21 @@ pub(crate) fn quorate<'c>(
     label: &str,
     policies: usize,
     arguments: &[&str],
-    registered: bool,
+    shows: Shows,
 ) -> Quorate<'c> {
-    let mut builder = Quorate::builder(cluster).label(label).binary(program());
+    let mut builder = Quorate::builder(cluster).label(label).binary(shows.program());
     for number in 0..policies {
         builder = builder.policy(&policy_text(number));
     }
     for argument in arguments {
         builder = builder.argument(argument);
     }
-    if registered { builder } else { builder.unregistered() }.start().unwrap()
+    match shows {
+        Shows::Latency => builder,
+        Shows::Memory => builder.unregistered(),
+    }
+    .start()
+    .unwrap()
 }
 
 /// Registers rules in CEL; returns the Namespace they are for.

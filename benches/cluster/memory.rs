@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::contestants::{namespace, program, quorate};
+use crate::contestants::{Shows, namespace, quorate};
 use crate::controlplane::{ControlPlane, Quorate};
 use crate::fill::fill;
 use crate::process::{Memory, ask, restart, settled};
@@ -33,7 +33,7 @@ pub(crate) struct Growing<'c> {
 impl<'c> Growing<'c> {
     /// Starts both in a cluster that is as good as empty.
     pub(crate) async fn new(cluster: &'c ControlPlane) -> Self {
-        let [old, fresh] = ["old", "fresh"].map(|label| quorate(cluster, label, 10, &[], false));
+        let [old, fresh] = ["old", "fresh"].map(|label| quorate(cluster, label, 10, &[], Shows::Memory));
         let namespace = namespace(cluster, "growing");
         let (figures, memory, starts) = Default::default();
         let mut growing = Self { cluster, old, fresh, namespace, figures, memory, starts };
@@ -72,7 +72,7 @@ impl<'c> Growing<'c> {
         self.figure("most memory ever with the large cluster, started in it", fresh.peak, Budget::None);
         let budgets = Quorate::builder(self.cluster)
             .label("budgets")
-            .binary(program())
+            .binary(Shows::Memory.program())
             .policies("policies/trial/observe.yaml")
             .budgets()
             .unregistered()

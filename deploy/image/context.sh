@@ -2,14 +2,16 @@
 # Builds the static release binary, lays it out beside the licence as the context of the Containerfile, and prints that directory:
 # target/image.
 #
-# glibc is linked in: since 2.34 it resolves names without loading anything. Paths of this machine are left out of the binary,
-# so that the same sources and the same Rust give the same bytes anywhere.
+# glibc is linked in: since 2.34 it resolves names without loading anything, and since 2.36 it reads packed relocations, which take
+# 8 KiB of memory instead of 750. Paths of this machine are left out of the binary, so that the same sources and the same Rust give
+# the same bytes anywhere.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 triple=$(rustc -vV | sed -n 's/^host: //p')
 variable=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_RUSTFLAGS
-export "$variable=-C target-feature=+crt-static --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/quorate"
+flags="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
+export "$variable=$flags --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/quorate"
 # They would be taken in place of the above.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 # Cargo sets these for the tests that call this; build scripts that look at them would have everything built anew.
