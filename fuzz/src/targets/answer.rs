@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bytes::Bytes;
 use quorate::admission::{Admission, Webhook};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::world;
 
@@ -144,7 +144,10 @@ fn drop_member(object: &mut Value, path: &[&str], name: &str) {
         let last = path.get(depth).copied().unwrap_or(name);
         let parent = path[..depth].iter().try_fold(&mut *object, |value, name| value.get_mut(*name));
         if let Some(members) = parent.and_then(Value::as_object_mut) {
-            let says_nothing = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
+            // To Kubernetes, null is as good as absent (L6).
+            let says_nothing = |value: &Value| {
+                value.is_null() || value.as_object().is_some_and(|members| members.values().all(Value::is_null))
+            };
             if depth == path.len() || members.get(last).is_some_and(says_nothing) {
                 members.remove(last);
             }
