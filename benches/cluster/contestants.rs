@@ -118,7 +118,7 @@ pub(crate) fn namespace(cluster: &ControlPlane, instance: &str) -> String {
 }
 
 /// What a process is there to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Shows {
     /// What it costs the API server, beside handlers that were built as it was.
     Latency,
