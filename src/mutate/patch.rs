@@ -191,9 +191,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Sets a member, and makes the parents that are absent or null (L6).
+    /// Sets a member, and makes the parents that are absent or null (L6). What else is in their place is not ours to replace: an
+    /// addition to it does not apply.
     fn set(&mut self, parent: &[&str], name: &str, value: Value) -> Result<(), PatchError> {
-        let there = (0..=parent.len()).rev().find(|depth| self.at(&parent[..*depth]).is_some_and(Value::is_object));
+        let is_there = |depth: &usize| self.at(&parent[..*depth]).is_some_and(|value| !value.is_null());
+        let there = (0..=parent.len()).rev().find(is_there);
         let depth = there.unwrap_or(0);
         if depth == parent.len() {
             if self.at(parent).and_then(|parent| parent.get(name)) == Some(&value) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use quorate::facts::{Change, Old, StatefulSet, Surroundings, Way};
-use quorate::mutate::{Injected, Injection, is_pending, is_same_template, patch, plan};
+use quorate::mutate::{Injected, Injection, PatchError, is_pending, is_same_template, patch, plan};
 use quorate::policy::Policy;
 use serde_json::{Value, json};
 
@@ -162,6 +162,22 @@ fn a_forged_record_does_not_grow_back_l3() {
     assert!(operations > 0);
     let (twice, again) = updated(&once, &stored, &calm, &policies);
     assert_eq!((twice, again), (once, 0));
+}
+
+/// L3: what is no object, though something has to be put into it, is not replaced by one, whatever facts make of it.
+#[test]
+fn what_ours_would_replace_is_kept_l3() {
+    let wish = json!({"topologyKey": "example.com/row", "mode": "Required"});
+    let spec = json!({"mutate": {"podAntiAffinity": [wish]}});
+    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    let mut object = generate::complete();
+    object["spec"]["template"]["spec"]["affinity"] = json!([{}, {}]);
+    let Injection::Inject { edits, record } =
+        plan(&change(&facts(&object), None), &Surroundings::default(), &policies).injection
+    else {
+        panic!("the facts have no term, so that one is wanted")
+    };
+    assert!(matches!(patch(&object.to_string(), &edits, &record), Err(PatchError::Apply(_))));
 }
 
 prop_compose! {
