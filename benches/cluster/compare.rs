@@ -14,7 +14,6 @@ use crate::world::result::{Budget, Figure, Results, Table};
 
 const NOBODY: &str = "no webhook";
 const CEL: &str = "CEL: 10 policies validate, 1 mutates";
-const CEL_EACH: &str = "CEL: 10 policies validate, 10 mutate";
 const CEL_ONE: &str = "CEL: 1 policy validates, 1 mutates";
 const CONSTANT: &str = "constant answer, no patch";
 const PATCH: &str = "constant answer, Quorate's patch";
@@ -24,14 +23,18 @@ const DELAY: &str = "Quorate: 10 policies, TCP_NODELAY off";
 const CEL_DENIES: &str = "CEL: 10 policies, denied";
 const QUORATE_DENIES: &str = "Quorate: 10 policies, denied";
 
+/// Those between whom there are budgets, and how often each has a turn: a p99 wants many requests.
+const BUDGETED: (&[&str], usize) = (&[NOBODY, CEL, PATCH, QUORATE], 20);
+/// The rest, with whom it is compared.
+const BESIDE: (&[&str], usize) =
+    (&[NOBODY, CEL_ONE, CONSTANT, QUORATE, QUORATE_ONE, DELAY, CEL_DENIES, QUORATE_DENIES], 5);
+
 /// What is said of every figure here.
 const SHARED: &str = "client, API server, etcd and webhook share the machine";
 
 /// All who are compared, and what answers for them.
 pub(crate) struct Field<'c> {
     contestants: Vec<Arc<Contestant>>,
-    /// Those that admit.
-    admitting: Vec<Arc<Contestant>>,
     _quorates: Vec<Quorate<'c>>,
     _constants: Vec<Child>,
 }
@@ -55,30 +58,25 @@ impl<'c> Field<'c> {
         let patch = patch(&quorates[0], &ten).await;
         let (silent, untouched) = constant(cluster, "constant", None);
         let (patching, patched) = constant(cluster, "patch", Some(&patch));
-        let rules = [("cel", 10, 1), ("cel-each", 10, 10), ("cel-one", 1, 1)]
-            .map(|(instance, validating, mutating)| cel(cluster, &Rules { instance, validating, mutating }));
+        let rules =
+            [("cel", 10), ("cel-one", 1)].map(|(instance, validating)| cel(cluster, &Rules { instance, validating }));
         let nobody = namespace(cluster, "nobody");
-        let admitting = [
+        let contestants = [
             (NOBODY, &nobody, Expected::Untouched),
             (CEL, &rules[0], Expected::Spread),
-            (CEL_EACH, &rules[1], Expected::Spread),
-            (CEL_ONE, &rules[2], Expected::Spread),
+            (CEL_ONE, &rules[1], Expected::Spread),
             (CONSTANT, &untouched, Expected::Untouched),
             (PATCH, &patched, Expected::Spread),
             (QUORATE, &ten, Expected::Spread),
             (QUORATE_ONE, &one, Expected::Spread),
             (DELAY, &delay, Expected::Spread),
+            (CEL_DENIES, &rules[0], Expected::Denied),
+            (QUORATE_DENIES, &ten, Expected::Denied),
         ];
-        let admitting =
-            admitting.map(|(name, namespace, expected)| Contestant::new(name, namespace, expected)).map(Arc::new);
-        let denying = [(CEL_DENIES, &rules[0]), (QUORATE_DENIES, &ten)]
-            .map(|(name, namespace)| Arc::new(Contestant::new(name, namespace, Expected::Denied)));
-        let field = Self {
-            contestants: admitting.iter().chain(&denying).cloned().collect(),
-            admitting: admitting.into(),
-            _quorates: quorates.into(),
-            _constants: vec![silent, patching],
-        };
+        let contestants =
+            contestants.map(|(name, namespace, expected)| Contestant::new(name, namespace, expected)).map(Arc::new);
+        let field =
+            Self { contestants: contestants.into(), _quorates: quorates.into(), _constants: vec![silent, patching] };
         for contestant in &field.contestants {
             let object = contestant.settled(&mut connection).await;
             if [QUORATE, PATCH].contains(&contestant.name) {
@@ -96,17 +94,26 @@ impl<'c> Field<'c> {
     pub(crate) async fn measure(self, client: &Client) -> (Results, Staying) {
         let mut results = Results::default();
         let mut before = BTreeMap::new();
-        for (concurrency, contestants) in [(1, &self.contestants), (16, &self.admitting)] {
-            eprintln!("cluster: {} contestants, {concurrency} at a time", contestants.len());
-            let measured = match concurrency {
-                1 => alone(client, contestants).await,
-                _ => together(client, contestants).await,
-            };
-            let compared = Compared { concurrency, contestants, measured };
-            results.figures.extend(compared.figures());
-            results.tables.push(compared.table());
-            if concurrency == 1 {
-                before = contestants.iter().map(|it| (it.name, compared.added_p50(it.name))).collect();
+        for concurrency in [1, 16] {
+            for (names, rounds) in [BUDGETED, BESIDE] {
+                // Denials are read live, one at a time.
+                let is_wanted =
+                    |it: &&Arc<Contestant>| names.contains(&it.name) && (concurrency == 1 || it.is_admitted());
+                let contestants: Vec<_> = self.contestants.iter().filter(is_wanted).cloned().collect();
+                eprintln!("cluster: {} contestants, {concurrency} at a time", contestants.len());
+                let measured = match concurrency {
+                    1 => alone(client, &contestants, rounds).await,
+                    _ => together(client, &contestants, rounds).await,
+                };
+                let compared = Compared { concurrency, contestants: &contestants, measured };
+                results.figures.extend(compared.figures());
+                results.tables.push(compared.table());
+                if concurrency == 1 {
+                    // The first of them is the one with more requests.
+                    for it in &contestants {
+                        before.entry(it.name).or_insert_with(|| compared.added_p50(it.name));
+                    }
+                }
             }
         }
         let staying = self.contestants.iter().filter(|it| [NOBODY, CEL].contains(&it.name)).cloned().collect();
@@ -125,7 +132,7 @@ impl Staying {
         for contestant in &self.contestants {
             contestant.settled(&mut connection).await;
         }
-        let measured = alone(client, &self.contestants).await;
+        let measured = alone(client, &self.contestants, BESIDE.1).await;
         let compared = Compared { concurrency: 1, contestants: &self.contestants, measured };
         let row = |contestant: &Arc<Contestant>| {
             let name = contestant.name;
@@ -150,16 +157,16 @@ struct Compared<'a> {
 
 impl Compared<'_> {
     fn figures(&self) -> Vec<Figure> {
+        let is_there = |name: &str| self.contestants.iter().any(|it| it.name == name);
         let compared = [
             (QUORATE, CEL, Budget::AtMost(1.0)),
             (QUORATE, PATCH, Budget::AtMost(1.15)),
-            (QUORATE, CEL_EACH, Budget::None),
             (QUORATE_ONE, CEL_ONE, Budget::None),
             (QUORATE, CONSTANT, Budget::None),
             (DELAY, QUORATE, Budget::None),
+            (QUORATE_DENIES, CEL_DENIES, Budget::None),
         ];
-        let denied = (QUORATE_DENIES, CEL_DENIES, Budget::None);
-        let compared = compared.into_iter().chain((self.concurrency == 1).then_some(denied));
+        let compared = compared.into_iter().filter(|(one, other, _)| is_there(one) && is_there(other));
         let each = compared.flat_map(|compared| [50, 99].map(|percent| (percent, compared)));
         each.map(|(percent, (one, other, budget))| {
             let ratio = self.estimate(|rounds| self.added(one, percent, rounds) / self.added(other, percent, rounds));

@@ -53,6 +53,11 @@ impl Contestant {
         }
     }
 
+    /// Whether what it is asked about is admitted.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.expected != Expected::Denied
+    }
+
     /// One request; what came of it is what must come of it.
     pub(crate) async fn ask(&self, connection: &mut Connection) -> Answer {
         let answer = connection.post(&self.path, self.body.clone()).await;

@@ -7,14 +7,11 @@ use crate::client::{Client, Connection};
 use crate::contestants::Contestant;
 use crate::times::Times;
 
-/// How often everybody has a turn.
-const ROUNDS: usize = 8;
-
-/// Requests of one contestant in a round: one at a time, strictly in turn.
-const ALONE: usize = 60;
+/// Requests of one contestant in a round, one at a time, strictly in turn: enough for a p99.
+const ALONE: usize = 100;
 
 /// Requests of one contestant in a round, so many at once.
-const TOGETHER: usize = 96;
+const TOGETHER: usize = 192;
 
 /// How many are asked at once.
 const CONCURRENCY: usize = 16;
@@ -30,7 +27,7 @@ pub(crate) struct Measured {
 }
 
 /// One request at a time, of each contestant in turn and in an order that changes.
-pub(crate) async fn alone(client: &Client, contestants: &[Arc<Contestant>]) -> Measured {
+pub(crate) async fn alone(client: &Client, contestants: &[Arc<Contestant>], rounds: usize) -> Measured {
     let mut connection = client.connect().await;
     for _ in 0..WARM_UP {
         for contestant in contestants {
@@ -39,7 +36,7 @@ pub(crate) async fn alone(client: &Client, contestants: &[Arc<Contestant>]) -> M
     }
     let mut times: Vec<Times> = contestants.iter().map(|_| Times::default()).collect();
     let mut order: Vec<usize> = (0..contestants.len()).collect();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let mut round = vec![Vec::with_capacity(ALONE); contestants.len()];
         for _ in 0..ALONE {
             fastrand::shuffle(&mut order);
@@ -49,11 +46,11 @@ pub(crate) async fn alone(client: &Client, contestants: &[Arc<Contestant>]) -> M
         }
         times.iter_mut().zip(round).for_each(|(times, round)| times.push(round));
     }
-    Measured { rounds: ROUNDS, per_round: ALONE, times }
+    Measured { rounds, per_round: ALONE, times }
 }
 
 /// Sixteen requests at once, of each contestant in turn for a moment, in an order that changes.
-pub(crate) async fn together(client: &Client, contestants: &[Arc<Contestant>]) -> Measured {
+pub(crate) async fn together(client: &Client, contestants: &[Arc<Contestant>], rounds: usize) -> Measured {
     let mut connections = Vec::new();
     for _ in 0..CONCURRENCY {
         connections.push(client.connect().await);
@@ -61,7 +58,7 @@ pub(crate) async fn together(client: &Client, contestants: &[Arc<Contestant>]) -
     let mut times: Vec<Times> = contestants.iter().map(|_| Times::default()).collect();
     let mut order: Vec<usize> = (0..contestants.len()).collect();
     // The first round warms up.
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         fastrand::shuffle(&mut order);
         for number in &order {
             let measured;
@@ -71,7 +68,7 @@ pub(crate) async fn together(client: &Client, contestants: &[Arc<Contestant>]) -
             }
         }
     }
-    Measured { rounds: ROUNDS, per_round: TOGETHER, times }
+    Measured { rounds, per_round: TOGETHER, times }
 }
 
 async fn block(connections: Vec<Connection>, contestant: &Arc<Contestant>) -> (Vec<Connection>, Vec<f64>) {
