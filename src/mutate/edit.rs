@@ -111,7 +111,7 @@ pub(super) fn without(template: &mut PodTemplate, ours: &Injected) {
 }
 
 /// The list without what is ours.
-pub(super) fn drop_ours<T: Eq + Hash>(list: &mut Vec<T>, ours: &[T]) {
+fn drop_ours<T: Eq + Hash>(list: &mut Vec<T>, ours: &[T]) {
     let mut marks = ours_in(list, ours).into_iter();
     list.retain(|_| marks.next() != Some(true));
 }

@@ -5,15 +5,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::edit::drop_ours;
+use super::edit::ours_in;
 use super::touched::touched;
 use super::{Edits, Injected, Item, RECORD};
 
@@ -130,10 +132,15 @@ fn members(object: &str) -> serde_json::Result<Members<'_>> {
     Ok(members.into_iter().map(|(Key(name), value)| (name, value.get())).collect())
 }
 
-fn strip<T: Serialize>(parent: &mut Value, name: &str, ours: &[T]) -> serde_json::Result<()> {
-    if let Some(Value::Array(list)) = parent.get_mut(name) {
-        let ours: Vec<Value> = ours.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
-        drop_ours(list, &ours);
+/// Takes away which elements are ours. That is judged as everywhere else, by what is known of them: one with a member of a later
+/// API is still ours.
+fn strip<T: DeserializeOwned + Eq + Hash>(parent: &mut Value, name: &str, ours: &[T]) -> serde_json::Result<()> {
+    if let Some(Value::Array(list)) = parent.get_mut(name)
+        && !ours.is_empty()
+    {
+        let known: Vec<T> = list.iter().map(T::deserialize).collect::<Result<_, _>>()?;
+        let mut marks = ours_in(&known, ours).into_iter();
+        list.retain(|_| marks.next() != Some(true));
     }
     drop_if_empty(parent, name);
     Ok(())

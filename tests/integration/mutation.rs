@@ -164,6 +164,25 @@ fn a_forged_record_does_not_grow_back_l3() {
     assert_eq!((twice, again), (once, 0));
 }
 
+/// L3: what is ours is the same to whom compares what is written and to whom knows a part of it; or the second call about a request
+/// would take for the old template what the first took for a new one.
+#[test]
+fn ours_is_ours_with_a_member_of_a_later_api_l3() {
+    let wish = json!({"topologyKey": "example.com/row", "mode": "Preferred"});
+    let spec = json!({"mutate": {"podAntiAffinity": [wish]}});
+    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    let calm = Surroundings::default();
+    let (stored, _) = created(&generate::complete(), &calm, &policies);
+    let mut later = stored.clone();
+    let terms = "/spec/template/spec/affinity/podAntiAffinity/preferredDuringSchedulingIgnoredDuringExecution";
+    let ours = later.pointer_mut(terms).and_then(Value::as_array_mut).and_then(|terms| terms.last_mut()).unwrap();
+    assert_eq!(ours["podAffinityTerm"]["topologyKey"], "example.com/row");
+    ours["podAffinityTerm"]["ofALaterApi"] = json!(["x"]);
+    let template = |object: &Value| object["spec"]["template"].to_string();
+    assert!(is_same_template(&template(&later), &template(&stored), &Injected::recorded(&facts(&stored).metadata)));
+    assert_eq!(updated(&later, &stored, &calm, &policies), (later, 0));
+}
+
 /// L3: what is no object, though something has to be put into it, is not replaced by one, whatever facts make of it.
 #[test]
 fn what_ours_would_replace_is_kept_l3() {
