@@ -1,8 +1,12 @@
 //! An AdmissionReview, decoded as far as Quorate needs it and borrowed from the body where possible.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::member::member;
@@ -100,7 +104,7 @@ impl UserInfo {
     }
 
     /// A user of a shape that was not expected is nobody in particular, who may exempt nothing.
-    fn leniently<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn leniently<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written: &RawValue = Deserialize::deserialize(deserializer)?;
         Ok(serde_json::from_str(written.get()).unwrap_or_default())
     }
@@ -115,13 +119,15 @@ pub(super) struct Undecodable {
 
 #[derive(Deserialize)]
 struct Review<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "object")]
     request: Incoming<'a>,
 }
 
 impl<'a> Incoming<'a> {
     pub(super) fn decode(body: &'a [u8]) -> Result<Self, Undecodable> {
-        let review: Review<'a> = serde_json::from_slice(body)
+        let mut written = serde_json::Deserializer::from_slice(body);
+        let review: Review<'a> = object(&mut written)
+            .and_then(|review| written.end().map(|()| review))
             .map_err(|error| Undecodable { uid: uid_at_least(body), why: error.to_string() })?;
         if review.request.uid.is_empty() {
             return Err(Undecodable { uid: None, why: "request.uid is empty".to_owned() });
@@ -154,7 +160,26 @@ fn uid_at_least(body: &[u8]) -> Option<String> {
     (!uid.is_empty()).then_some(uid)
 }
 
-fn null_as_false<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+/// A struct that is written as an object: what serde derives takes a list for one, too, member by member.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(members))
+        }
+    }
+
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+fn null_as_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 

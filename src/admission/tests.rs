@@ -179,6 +179,8 @@ async fn what_cannot_be_decoded_is_answered_with_its_uid_l2_l10(#[case] mut requ
 #[case::empty_uid(r#"{"request": {"uid": "", "operation": "CREATE"}}"#)]
 #[case::odd_uid(r#"{"request": {"uid": 7, "operation": "CREATE"}}"#)]
 #[case::empty("")]
+#[case::lists(r#"[["CONNECT", "CONNECT", []]]"#)]
+#[case::a_list_for_the_request(r#"{"request": ["CONNECT", "CONNECT", []]}"#)]
 #[tokio::test]
 async fn what_has_no_uid_is_a_bad_request_l2(#[case] body: &'static str) {
     let admission = admission(json!({}));
