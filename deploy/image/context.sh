@@ -16,6 +16,8 @@ export "$variable=$flags --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo 
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 # Cargo sets these for the tests that call this; build scripts that look at them would have everything built anew.
 unset "${!CARGO_PKG_@}" "${!CARGO_MANIFEST_@}" CARGO_CRATE_NAME CARGO_PRIMARY_PACKAGE
+# It is for the image; build scripts of what is in C look at it, and would do the same.
+unset SOURCE_DATE_EPOCH
 
 # Naming the target, though it is this machine's own, keeps the flags off build scripts and macros, which can't be static.
 nice cargo build --release --locked --target "$triple" --bin quorate >&2
