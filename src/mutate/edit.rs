@@ -110,10 +110,15 @@ pub(super) fn without(template: &mut PodTemplate, ours: &Injected) {
     drop_ours(&mut template.topology_spread_constraints, &ours.topology_spread_constraints);
 }
 
-/// The list without what is ours.
 fn drop_ours<T: Eq + Hash>(list: &mut Vec<T>, ours: &[T]) {
-    let mut marks = ours_in(list, ours).into_iter();
-    list.retain(|_| marks.next() != Some(true));
+    let marks = ours_in(list, ours);
+    drop_marked(list, &marks);
+}
+
+/// The list without the elements that are marked; each has a mark.
+pub(super) fn drop_marked<T>(list: &mut Vec<T>, marks: &[bool]) {
+    let mut marks = marks.iter();
+    list.retain(|_| marks.next() != Some(&true));
 }
 
 fn replace<T: Eq + Hash + Clone>(list: &[T], ours: &[T], wanted: &[T]) -> Vec<Item<T>> {

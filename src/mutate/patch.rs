@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::edit::ours_in;
+use super::edit::{drop_marked, ours_in};
 use super::touched::touched;
 use super::{Edits, Injected, Item, RECORD};
 
@@ -139,8 +139,7 @@ fn strip<T: DeserializeOwned + Eq + Hash>(parent: &mut Value, name: &str, ours: 
         && !ours.is_empty()
     {
         let known: Vec<T> = list.iter().map(T::deserialize).collect::<Result<_, _>>()?;
-        let mut marks = ours_in(&known, ours).into_iter();
-        list.retain(|_| marks.next() != Some(true));
+        drop_marked(list, &ours_in(&known, ours));
     }
     drop_if_empty(parent, name);
     Ok(())

@@ -116,14 +116,19 @@ fn has_doubles(object: &Value) -> bool {
     keys.len() < all
 }
 
+/// One policy, which wants this.
+fn policies(mutate: &Value) -> [Arc<Policy>; 1] {
+    let spec = serde_json::from_value(json!({"mutate": mutate})).unwrap();
+    [Arc::new(Policy { name: "one".to_owned(), spec })]
+}
+
 /// L26: also where the user has put terms behind ours; and what policies no longer want goes from between the user's.
 #[test]
 fn what_is_lost_comes_back_where_it_was_l26() {
-    let spec = json!({"mutate": {
+    let policies = policies(&json!({
         "podAntiAffinity": [{"topologyKey": "example.com/row", "mode": "Preferred"}],
         "topologySpreadConstraints": [{"topologyKey": "example.com/row", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}]
-    }});
-    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    }));
     let calm = Surroundings::default();
     let behind = |mut object: Value| {
         let pod = &mut object["spec"]["template"]["spec"];
@@ -148,10 +153,9 @@ fn what_is_lost_comes_back_where_it_was_l26() {
 /// doesn't grow back on the second call where the user dropped it.
 #[test]
 fn a_forged_record_does_not_grow_back_l3() {
-    let spec = json!({"mutate": {
+    let policies = policies(&json!({
         "topologySpreadConstraints": [{"topologyKey": "example.com/row", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}]
-    }});
-    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    }));
     let calm = Surroundings::default();
     let (mut stored, _) = created(&generate::complete(), &calm, &policies);
     let record = &mut stored["metadata"]["annotations"]["quorate.dev/injected"];
@@ -169,8 +173,7 @@ fn a_forged_record_does_not_grow_back_l3() {
 #[test]
 fn ours_is_ours_with_a_member_of_a_later_api_l3() {
     let wish = json!({"topologyKey": "example.com/row", "mode": "Preferred"});
-    let spec = json!({"mutate": {"podAntiAffinity": [wish]}});
-    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    let policies = policies(&json!({"podAntiAffinity": [wish]}));
     let calm = Surroundings::default();
     let (stored, _) = created(&generate::complete(), &calm, &policies);
     let mut later = stored.clone();
@@ -187,8 +190,7 @@ fn ours_is_ours_with_a_member_of_a_later_api_l3() {
 #[test]
 fn what_ours_would_replace_is_kept_l3() {
     let wish = json!({"topologyKey": "example.com/row", "mode": "Required"});
-    let spec = json!({"mutate": {"podAntiAffinity": [wish]}});
-    let policies = [Arc::new(Policy { name: "one".to_owned(), spec: serde_json::from_value(spec).unwrap() })];
+    let policies = policies(&json!({"podAntiAffinity": [wish]}));
     let mut object = generate::complete();
     object["spec"]["template"]["spec"]["affinity"] = json!([{}, {}]);
     let Injection::Inject { edits, record } =
