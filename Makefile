@@ -40,7 +40,7 @@ load: ## Measure what idle, slow and greedy clients cost the others; takes 10 mi
 
 # A missed budget is no reason to stop: the report says so.
 .PHONY: bench
-bench: ## Measure what Quorate costs, and write docs/performance.md; takes 18 minutes, wants a quiet machine
+bench: ## Measure what Quorate costs, and write docs/performance.md; takes 19 minutes, wants a quiet machine
 	@echo "bench: needs two processors, Linux with util-linux (taskset, setpriv), cmake, and what make test needs"
 	@tests/tools.sh bench >/dev/null
 	@tests/controlplane/build.sh >/dev/null
@@ -49,13 +49,13 @@ bench: ## Measure what Quorate costs, and write docs/performance.md; takes 18 mi
 	cargo bench --locked --no-run --bench '*'
 	@echo "bench: 1 of 6: decisions against their budgets; half a minute"
 	-cargo bench --locked --quiet --bench budgets
-	@echo "bench: 2 of 6: decisions, by criterion; two minutes"
+	@echo "bench: 2 of 6: decisions, by criterion; a minute"
 	cargo bench --locked --quiet --bench decision
 	@echo "bench: 3 of 6: allocations; half a minute"
 	cargo bench --locked --quiet --bench allocations
-	@echo "bench: 4 of 6: HTTPS; five minutes"
+	@echo "bench: 4 of 6: HTTPS; seven minutes"
 	@PATH="$$(tests/tools.sh bench):$$PATH" cargo bench --locked --quiet --bench https
-	@echo "bench: 5 of 6: through the API server, memory and start; twelve minutes"
+	@echo "bench: 5 of 6: through the API server, memory and start; ten minutes"
 	QUORATE_BENCH_MEMORY="$$(deploy/image/context.sh)/quorate" cargo bench --locked --quiet --bench cluster
 	@echo "bench: 6 of 6: the report"
 	cargo bench --locked --quiet --bench report

@@ -27,7 +27,7 @@ const QUORATE_DENIES: &str = "Quorate: 10 policies, denied";
 const BUDGETED: (&[&str], usize) = (&[NOBODY, CEL, PATCH, QUORATE], 20);
 /// The rest, with whom it is compared.
 const BESIDE: (&[&str], usize) =
-    (&[NOBODY, CEL_ONE, CONSTANT, QUORATE, QUORATE_ONE, DELAY, CEL_DENIES, QUORATE_DENIES], 5);
+    (&[NOBODY, CEL_ONE, CONSTANT, QUORATE, QUORATE_ONE, DELAY, CEL_DENIES, QUORATE_DENIES], 3);
 
 /// What is said of every figure here.
 const SHARED: &str = "client, API server, etcd and webhook share the machine";

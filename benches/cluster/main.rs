@@ -1,7 +1,7 @@
 //! What Quorate costs where it is used: asked by a real API server, beside the same rules in CEL and beside a webhook with a
 //! constant answer; and what memory it takes, and how soon it is ready, in an empty cluster and in a large one of real objects.
 //!
-//! Starts a control plane of its own, etcd and an API server: controllers would make pods of 5,000 StatefulSets. Takes some twelve
+//! Starts a control plane of its own, etcd and an API server: controllers would make pods of 5,000 StatefulSets. Takes some ten
 //! minutes; ends what it started, however it ends.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails has no result")]

@@ -25,7 +25,7 @@ const TIME: Duration = Duration::from_secs(5);
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(50).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(4));
+    config = Criterion::default().sample_size(50).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(1500));
     targets = decision, policies, cluster, selectors
 }
 

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quorate::admission::Webhook;
-use serde_json::{Value, from_slice};
 
 use crate::server::{Ground, Processor, Server, children_computed, pinned};
 use crate::world::body::{self, Operation};
 
-/// What an open-loop run begins with and is not counted: connections are made, and caches filled.
-const WARM_UP: f64 = 0.5;
+/// What a run without a given rate begins with and is not counted: connections are made.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// The same of one with a given rate: requests that were due before there was a connection are caught up with.
+const OPEN_WARM_UP: Duration = Duration::from_millis(600);
 /// Connections of a run without a given rate.
 const CONNECTIONS: usize = 16;
 /// Connections over which requests of a given rate go: as many as are ever wanted at once, while few of the requests make one.
@@ -40,16 +41,11 @@ pub(crate) struct Sample {
     /// Milliseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// Microseconds of the server's processor for each answer.
+    pub(crate) cost: f64,
     /// How much of a processor the server took, and the client.
     pub(crate) server: f64,
     pub(crate) client: f64,
-}
-
-impl Sample {
-    /// Microseconds of the server's processor for each answer.
-    pub(crate) fn cost(&self) -> f64 {
-        self.server / self.rate * 1e6
-    }
 }
 
 /// One thing that a run measured.
@@ -74,7 +70,7 @@ impl Client {
     /// Fails unless the server allows what is asked, and says what it has to say about it.
     pub(crate) fn check(&self, server: &Server, webhook: Webhook, injects: bool) {
         let question = Question { webhook, connections: Connections::Kept };
-        let answer = run(&mut self.oha(server, question, &["--debug"])).0;
+        let answer = run(&mut self.oha(server, question, &["--debug"]));
         let text = String::from_utf8_lossy(&answer).replace('\\', "");
         assert!(text.contains(r#""allowed":true"#), "{} does not allow: {text}", server.name);
         assert_eq!(text.contains(r#""patch":"#), injects, "{}: {text}", server.name);
@@ -82,38 +78,40 @@ impl Client {
 
     /// As many requests as the server answers, each connection asking the next once it was answered.
     pub(crate) fn ask_at_most(&self, server: &Server, question: Question, time: Duration) -> Sample {
-        let flags = ["-c", &CONNECTIONS.to_string(), "-z", &seconds(time), "-w", "--output-format", "json"];
-        let (output, load) = measured(server, &mut self.oha(server, question, &flags));
-        let found: Value = from_slice(&output).unwrap();
-        let statuses = found["statusCodeDistribution"].as_object().unwrap();
-        let only_success = statuses.len() == 1 && statuses.contains_key("200");
-        assert!(only_success && found["errorDistribution"] == serde_json::json!({}), "{}: {found}", server.name);
-        let milliseconds = |name: &str| found["latencyPercentiles"][name].as_f64().unwrap() * 1e3;
-        let rate = found["summary"]["requestsPerSec"].as_f64().unwrap();
-        load.sample(rate, milliseconds("p50"), milliseconds("p99"))
+        self.ask(server, question, &["-c", &CONNECTIONS.to_string()], (WARM_UP, time))
     }
 
     /// So many requests per second, whether the server keeps up or not: the time of each counts from when it was due.
-    pub(crate) fn ask(&self, server: &Server, question: Question, rate: f64, time: Duration) -> Sample {
-        let (connections, every) = (OPEN_CONNECTIONS.to_string(), rate.to_string());
-        let flags = ["-c", &connections, "-z", &seconds(time), "-w", "--output-format", "csv"];
-        let mut oha = self.oha(server, question, &flags);
-        let (output, load) = measured(server, oha.args(["-q", &every, "--latency-correction"]));
-        let answers = String::from_utf8(output).unwrap();
-        let mut times = Vec::new();
-        for line in answers.lines().skip(1) {
-            let fields: Vec<_> = line.split(',').collect();
-            let &[start, _, _, _, duration, _, status] = fields.as_slice() else { panic!("oha says: {line}") };
-            assert_eq!(status, "200", "{}: {line}", server.name);
-            if start.parse::<f64>().unwrap() >= WARM_UP {
-                times.push(duration.parse::<f64>().unwrap() * 1e3);
-            }
-        }
+    pub(crate) fn ask_at(&self, server: &Server, question: Question, rate: f64, time: Duration) -> Sample {
+        let (connections, rate) = (OPEN_CONNECTIONS.to_string(), rate.to_string());
+        self.ask(server, question, &["-c", &connections, "-q", &rate, "--latency-correction"], (OPEN_WARM_UP, time))
+    }
+
+    /// Asks for two times, the first of which is not counted.
+    fn ask(&self, server: &Server, question: Question, flags: &[&str], times: (Duration, Duration)) -> Sample {
+        let (warm_up, time) = times;
+        let whole = warm_up + time;
+        let mut oha = self.oha(server, question, flags);
+        oha.args(["-z", &format!("{}ms", whole.as_millis()), "-w", "--output-format", "csv"]);
+        let before = (server.computed(), children_computed());
+        let output = run(&mut oha);
+        let computed = [server.computed().saturating_sub(before.0), children_computed().saturating_sub(before.1)];
+        let [by_server, by_client] = computed.map(|time| time.as_secs_f64());
+        let all = answers(server, &String::from_utf8(output).unwrap());
+        let counted = all.iter().filter(|answer| answer.start >= warm_up.as_secs_f64());
+        let mut times: Vec<_> = counted.map(|answer| answer.time * 1e3).collect();
         times.sort_by(f64::total_cmp);
         let quantile = |percent: usize| times[(times.len() - 1) * percent / 100];
         #[allow(clippy::cast_precision_loss, reason = "there are few")]
-        let answered = times.len() as f64 / (time.as_secs_f64() - WARM_UP);
-        load.sample(answered, quantile(50), quantile(99))
+        let [all, counted] = [all.len(), times.len()].map(|count| count as f64);
+        Sample {
+            rate: counted / time.as_secs_f64(),
+            p50: quantile(50),
+            p99: quantile(99),
+            cost: by_server / all * 1e6,
+            server: by_server / whole.as_secs_f64(),
+            client: by_client / whole.as_secs_f64(),
+        }
     }
 
     fn oha(&self, server: &Server, question: Question, flags: &[&str]) -> Command {
@@ -138,40 +136,32 @@ impl Client {
     }
 }
 
-/// How busy a server and the client were.
-struct Load {
-    server: f64,
-    client: f64,
+/// One answer: when its request began, since the run did, and how long it took; both in seconds.
+struct Answer {
+    start: f64,
+    time: f64,
 }
 
-impl Load {
-    fn sample(&self, rate: f64, p50: f64, p99: f64) -> Sample {
-        Sample { rate, p50, p99, server: self.server, client: self.client }
-    }
+/// What oha says of each request that was answered, every one of which has to succeed.
+fn answers(server: &Server, csv: &str) -> Vec<Answer> {
+    let answer = |line: &str| {
+        let fields: Vec<_> = line.split(',').collect();
+        let &[start, _, _, _, time, _, status] = fields.as_slice() else { panic!("oha says: {line}") };
+        assert_eq!(status, "200", "{}: {line}", server.name);
+        Answer { start: start.parse().unwrap(), time: time.parse().unwrap() }
+    };
+    csv.lines().skip(1).map(answer).collect()
 }
 
-fn measured(server: &Server, oha: &mut Command) -> (Vec<u8>, Load) {
-    let before = (server.computed(), children_computed());
-    let (output, time) = run(oha);
-    let share = |after: Duration, before: Duration| after.saturating_sub(before).as_secs_f64() / time.as_secs_f64();
-    (output, Load { server: share(server.computed(), before.0), client: share(children_computed(), before.1) })
-}
-
-/// What the client prints, and how long it took.
-fn run(oha: &mut Command) -> (Vec<u8>, Duration) {
-    let started = Instant::now();
+/// What the client prints.
+fn run(oha: &mut Command) -> Vec<u8> {
     let output = pinned(Processor::Last, oha)
         .stderr(Stdio::piped())
         .output()
         .unwrap_or_else(|error| panic!("setpriv: {error}; it is of util-linux"));
-    let time = started.elapsed();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "oha: {said}; tests/tools.sh bench builds it");
-    (output.stdout, time)
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{}ms", time.as_millis())
+    output.stdout
 }
 
 /// Whether there is a client.

@@ -1,6 +1,6 @@
 //! Quorate's socket against that of the reference server: most requests per second, time at given rates, with connections kept
 //! and without, on the same machine, in turn. The servers have one processor and the client, oha, has another. `make bench`
-//! runs it; it takes five minutes. Where something else runs on those processors, the results say so.
+//! runs it; it takes seven minutes. Where something else runs on those processors, the results say so.
 //!
 //! Rates are shares of what the reference server answers at most, and the same for all. With a given rate requests come
 //! whether the server keeps up or not, and each one's time counts from when it was due.
@@ -27,18 +27,17 @@ use world::result::{Budget, Figure, Results};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often what there is a budget for is measured: the servers in turn, and in the other order the next time.
-const ROUNDS: usize = 11;
-/// How often the rest is.
-const FEW_ROUNDS: usize = 5;
-/// How long each run without a given rate is: short, so that a moment in which the machine is slow is one of all servers.
-const SHORT_RUN: Duration = Duration::from_secs(1);
-/// How long each run with a given rate is.
-const RUN: Duration = Duration::from_millis(1500);
-/// That of the rate for which there is a budget: a p99 wants many requests.
-const LONG_RUN: Duration = Duration::from_millis(2500);
-/// Shares of the reference's maximum.
-const LOADS: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
+/// How often and how long each server is asked, in turn: without a given rate, for which there is a budget. The same server is
+/// as fast again only on average, so that many short runs say more than few long ones.
+const AT_MOST: (usize, Duration) = (24, Duration::from_millis(300));
+/// The same at half of the reference's maximum: a p99 wants many requests, and each run has a warm-up.
+const AT_HALF: (usize, Duration) = (18, Duration::from_millis(2400));
+/// How often, where there is no budget.
+const FEW: usize = 4;
+/// How often and how long at other rates.
+const AT_RATE: (usize, Duration) = (FEW, Duration::from_millis(800));
+/// They are shares of the reference's maximum.
+const LOADS: [f64; 4] = [0.1, 0.3, 0.7, 0.9];
 
 const VALIDATE: Question = Question { webhook: Webhook::Validate, connections: Connections::Kept };
 const MUTATE: Question = Question { webhook: Webhook::Mutate, ..VALIDATE };
@@ -65,20 +64,21 @@ fn main() {
 fn measure(client: &Client, servers: &[Server]) -> Results {
     let mut results = Results::default();
     // Without its log lines, Quorate need not be measured everywhere: what they cost shows in what it answers at most.
-    for (name, question, servers, budgeted) in [
-        ("validate", VALIDATE, servers, true),
-        ("mutate", MUTATE, servers, true),
-        ("new connections", NEW, &servers[..2], false),
-    ] {
-        let kept = question.connections == Connections::Kept;
-        let how = if kept { "connections kept" } else { "a connection and a full handshake each" };
-        let count = if budgeted { ROUNDS } else { FEW_ROUNDS };
-        let at_most = rounds(count, &format!("{name}, at most"), servers, |server| {
-            client.ask_at_most(server, question, SHORT_RUN)
+    for (name, question, servers) in
+        [("validate", VALIDATE, servers), ("mutate", MUTATE, servers), ("new connections", NEW, &servers[..2])]
+    {
+        let budgeted = question.connections == Connections::Kept;
+        let (how, [runs, runs_at_half]) = if budgeted {
+            ("connections kept", [AT_MOST, AT_HALF])
+        } else {
+            ("a connection and a full handshake each", [(FEW, AT_MOST.1), AT_RATE])
+        };
+        let at_most = rounds(runs, &format!("{name}, at most"), servers, |server, time| {
+            client.ask_at_most(server, question, time)
         });
         let half = series::rate(&at_most[0]).0 / 2.0;
-        let at_half = rounds(count, &format!("{name}, half of that"), &servers[..2], |server| {
-            client.ask(server, question, half, LONG_RUN)
+        let at_half = rounds(runs_at_half, &format!("{name}, half of that"), &servers[..2], |server, time| {
+            client.ask_at(server, question, half, time)
         });
         let budget = |budget| if budgeted { budget } else { Budget::None };
         results.figures.extend(figures(name, &at_most, &at_half, budget));
@@ -86,13 +86,14 @@ fn measure(client: &Client, servers: &[Server]) -> Results {
         results.tables.push(table(format!("HTTPS, {name}: at most, {how}{disturbed}"), &at_most));
         results.tables.push(table(format!("HTTPS, {name}: {half:.0} requests per second offered, {how}"), &at_half));
         if question == VALIDATE {
-            let all = LOADS.map(|share| {
+            let mut all = Vec::from(LOADS.map(|share| {
                 let rate = share * 2.0 * half;
-                let series = rounds(FEW_ROUNDS, &format!("{name}, {share}"), &servers[..2], |server| {
-                    client.ask(server, question, rate, RUN)
+                let series = rounds(AT_RATE, &format!("{name}, {share}"), &servers[..2], |server, time| {
+                    client.ask_at(server, question, rate, time)
                 });
                 (rate, series)
-            });
+            }));
+            all.insert(LOADS.partition_point(|share| *share < 0.5), (half, at_half));
             results.tables.push(loads(&all));
             results.curves = curves(&all);
         }
@@ -104,16 +105,24 @@ fn measure(client: &Client, servers: &[Server]) -> Results {
     results
 }
 
-/// What servers take, measured in turn, so that whatever else the machine does meanwhile is to the cost of all.
-fn rounds(count: usize, what: &str, servers: &[Server], measure: impl Fn(&Server) -> Sample) -> Vec<Series> {
+/// What servers take, measured in turn, so that whatever else the machine does meanwhile is to the cost of all. Each comes first,
+/// last and after each other as often as the others.
+fn rounds(
+    (count, time): (usize, Duration),
+    what: &str,
+    servers: &[Server],
+    measure: impl Fn(&Server, Duration) -> Sample,
+) -> Vec<Series> {
     let mut series: Vec<_> = servers.iter().map(|server| Series::new(server.name)).collect();
     for round in 0..count {
         let mut turns: Vec<_> = servers.iter().zip(&mut series).collect();
-        if round % 2 == 1 {
+        let of_all = turns.len();
+        turns.rotate_left(round % of_all);
+        if round / of_all % 2 == 1 {
             turns.reverse();
         }
         for (server, series) in turns {
-            series.samples.push(measure(server));
+            series.samples.push(measure(server, time));
         }
     }
     for series in &series {
@@ -126,7 +135,7 @@ fn rounds(count: usize, what: &str, servers: &[Server], measure: impl Fn(&Server
 fn figures(name: &str, at_most: &[Series], at_half: &[Series], budget: impl Fn(Budget) -> Budget) -> Vec<Figure> {
     let kinds: [(_, _, Gauge, _); 4] = [
         ("requests per second, at most", at_most, |sample| sample.rate, budget(Budget::AtLeast(0.7))),
-        ("processor time of a request", at_most, Sample::cost, Budget::None),
+        ("processor time of a request", at_most, |sample| sample.cost, Budget::None),
         ("p50 at half of the reference's maximum", at_half, |sample| sample.p50, Budget::None),
         ("p99 at half of the reference's maximum", at_half, |sample| sample.p99, budget(Budget::AtMost(1.5))),
     ];

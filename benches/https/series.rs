@@ -65,7 +65,7 @@ pub(crate) fn table(title: String, all: &[Series]) -> Table {
             spread(series.of(|sample| sample.rate), 0),
             spread(series.of(|sample| sample.p50), 2),
             spread(series.of(|sample| sample.p99), 2),
-            spread(series.of(Sample::cost), 0),
+            spread(series.of(|sample| sample.cost), 0),
             format!("{:.0} %", server * 100.0),
             format!("{:.0} %{limits}", client * 100.0),
         ]

@@ -5,7 +5,7 @@
 
 mod one_line;
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{BufWriter, IsTerminal, Write, stderr};
 use std::sync::OnceLock;
 
 use tracing::Dispatch;
@@ -38,8 +38,12 @@ static LOST: OnceLock<ErrorCounter> = OnceLock::new();
 /// `filter` isn't in the syntax of `tracing` filters.
 pub fn start(format: Format, filter: &str) -> Result<WorkerGuard, ParseError> {
     let filter = EnvFilter::builder().parse(filter)?;
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING).thread_name("logs").finish(stderr());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .thread_name("logs")
+        // Its thread flushes once no line waits: under load, lines share a system call.
+        .finish(BufWriter::new(stderr()));
     let lost = writer.error_counter();
     if subscriber(format, filter, coloured(), move || writer.clone()).try_init().is_ok() {
         LOST.get_or_init(|| lost);
