@@ -7,8 +7,8 @@ use crate::world::result::{Curve, Table, median};
 
 /// A server answers what it is offered if it misses no more than this.
 const KEEPS_UP: f64 = 0.97;
-/// From here on a processor is taken for fully used: the client takes a moment to start, in which servers wait.
-const FULL: f64 = 0.85;
+/// From here on a processor is taken for fully used: of half a second the client takes a moment to start, in which servers wait.
+const FULL: f64 = 0.8;
 
 /// The samples of one server, one for each round.
 #[derive(Debug)]
