@@ -36,7 +36,7 @@ const AT_HALF: (usize, Duration) = (18, Duration::from_millis(2400));
 const FEW: usize = 4;
 /// How often and how long at other rates.
 const AT_RATE: (usize, Duration) = (FEW, Duration::from_millis(800));
-/// They are shares of the reference's maximum.
+/// Those rates, as shares of the reference's maximum, of which half is measured anyway.
 const LOADS: [f64; 4] = [0.1, 0.3, 0.7, 0.9];
 
 const VALIDATE: Question = Question { webhook: Webhook::Validate, connections: Connections::Kept };
