@@ -87,9 +87,14 @@ impl Client {
         self.ask(server, question, &["-c", &connections, "-q", &rate, "--latency-correction"], (OPEN_WARM_UP, time))
     }
 
-    /// Asks for two times, the first of which is not counted.
-    fn ask(&self, server: &Server, question: Question, flags: &[&str], times: (Duration, Duration)) -> Sample {
-        let (warm_up, time) = times;
+    /// Asks during a warm-up, which is not counted, and for some time after it.
+    fn ask(
+        &self,
+        server: &Server,
+        question: Question,
+        flags: &[&str],
+        (warm_up, time): (Duration, Duration),
+    ) -> Sample {
         let whole = warm_up + time;
         let mut oha = self.oha(server, question, flags);
         oha.args(["-z", &format!("{}ms", whole.as_millis()), "-w", "--output-format", "csv"]);
