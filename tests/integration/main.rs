@@ -24,6 +24,7 @@ mod policy_files;
 mod policy_reference;
 mod policy_reload;
 mod purity;
+mod red_team;
 mod reliability;
 mod repository;
 mod rules_reference;
