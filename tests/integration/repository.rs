@@ -100,7 +100,7 @@ fn every_lesson_that_is_named_is_there() {
     for file in files().iter().filter(|file| Path::new(file).extension().is_some_and(|extension| extension == "rs")) {
         for word in read(file).split(|each: char| !each.is_ascii_alphanumeric()) {
             let is_lesson =
-                word.strip_prefix('L').is_some_and(|number| number.len() < 3 && number.parse::<u8>().is_ok());
+                word.strip_prefix('L').is_some_and(|number| number.len() < 4 && number.parse::<u16>().is_ok());
             assert!(
                 !is_lesson || lessons.contains(&format!("| {word} |")),
                 "{file} names {word}, which docs/lessons.md lacks"
