@@ -93,6 +93,8 @@ impl ControlPlane {
             &format!("--etcd-servers={etcd}"),
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
+            // Kubernetes 1.37 takes no loopback address without it (L102).
+            "--endpoint-reconciler-type=none",
             &format!("--secure-port={port}"),
             "--cert-dir=certificates",
             "--token-auth-file=tokens.csv",
