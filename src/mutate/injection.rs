@@ -51,9 +51,9 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
     let Some(old) = change.old else {
         let adopted = around.orphaned_revisions.iter().max_by_key(|revision| revision.number);
         return match adopted {
-            Some(revision) if around.has_claims => adopt(object, &revision.template, policies),
+            Some(revision) if around.has_claims() => adopt(object, &revision.template, policies),
             _ => {
-                let moment = if around.has_claims { Moment::Pinned } else { Moment::Fresh };
+                let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
                 replace(object, &own(object), moment, around, policies)
             }
         };
@@ -89,7 +89,7 @@ pub fn is_pending(object: &StatefulSet, around: &Surroundings, policies: &[Arc<P
 /// can't satisfy.
 #[must_use]
 pub fn infeasible(object: &StatefulSet, around: &Surroundings, policies: &[Arc<Policy>]) -> Vec<Infeasible> {
-    let moment = if around.has_claims { Moment::Pinned } else { Moment::Fresh };
+    let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
     wanted(&users(object, &own(object)), moment, around, policies).denied
 }
 

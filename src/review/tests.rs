@@ -4,7 +4,7 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::facts::{Autoscaler, Container, Namespace, Node, Old, Owner, Requester, Service, StatefulSet};
+use crate::facts::{Autoscaler, Claims, Container, Namespace, Node, Old, Owner, Requester, Service, StatefulSet};
 use crate::policy::{OwnedByOperator, Spec};
 use crate::rules::Rule;
 
@@ -612,7 +612,7 @@ fn an_infeasible_term_is_denied_on_creation_only_l62() {
     // No Node says nothing.
     assert_ne!(decide(&create(&object), &with_nodes(0)).verdict(), Verdict::Deny);
     assert_ne!(decide(&update(&more, &object), &with_nodes(2)).verdict(), Verdict::Deny);
-    let claimed = Surroundings { has_claims: true, ..with_nodes(2) };
+    let claimed = Surroundings { claims: Claims { highest: Some(0) }, ..with_nodes(2) };
     assert_ne!(decide(&create(&object), &claimed).verdict(), Verdict::Deny);
     let scaled = Surroundings { nodes: with_nodes(3).nodes, ..with_autoscalers(Some(autoscaler(3))) };
     insta::assert_snapshot!(decide(&create(&object), &scaled).denial(), @"spec.maxReplicas of HorizontalPodAutoscaler db: 9 exceeds the 3 values of kubernetes.io/hostname on 3 Nodes that fit; set spec.maxReplicas to 3 or fewer, or let more Nodes fit nodeSelector, affinity and tolerations (policy apart)");
