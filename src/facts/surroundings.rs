@@ -56,9 +56,10 @@ impl Surroundings {
         self.claims.any()
     }
 
-    /// The autoscalers that target the StatefulSet.
+    /// The autoscalers that target the StatefulSet. One that is being deleted is on its way out: nothing may rest on it (L135).
     pub fn autoscalers_of(&self, statefulset: &StatefulSet) -> impl Iterator<Item = &Autoscaler> {
-        self.autoscalers.values().map(Arc::as_ref).filter(|autoscaler| autoscaler.targets(statefulset))
+        let all = self.autoscalers.values().map(Arc::as_ref);
+        all.filter(|autoscaler| !autoscaler.terminating && autoscaler.targets(statefulset))
     }
 }
 
