@@ -99,7 +99,7 @@ impl Judge<'_> {
             return Ok(Answer::not_reviewed());
         };
         let (surroundings, mut unknown) = self.source.surroundings(object);
-        if old.is_none() && surroundings.has_claims {
+        if old.is_none() && surroundings.has_claims() {
             // It may adopt pods that run (L94).
             unknown |= Evidence::REVISIONS;
         }

@@ -19,7 +19,7 @@ pub(super) enum Subject {
     StatefulSet { object: Arc<StatefulSet>, old: Option<Box<StatefulSet>>, spec_changed: bool, template_changed: bool },
     Scale { name: String, replicas: i32 },
     Service { old: Option<Service>, new: Option<Service> },
-    Autoscaler { old: Option<Autoscaler>, new: Autoscaler },
+    Autoscaler { old: Option<Autoscaler>, new: Option<Autoscaler> },
     Budget { old: Option<Box<Budget>>, new: Box<Budget> },
 }
 
@@ -38,34 +38,34 @@ impl Subject {
                 Some(Self::Service { old: Some(decode_in(incoming, old(incoming)?)?), new: None })
             }
             ("", "Service", "") if writes => {
-                Some(Self::Service { old: decode_old(incoming)?, new: Some(decode_in(incoming, object(incoming)?)?) })
+                let (old, new) = decode_both(incoming)?;
+                Some(Self::Service { old, new: Some(new) })
+            }
+            ("autoscaling", "HorizontalPodAutoscaler", "") if incoming.operation == Operation::Delete => {
+                Some(Self::Autoscaler { old: Some(decode_in(incoming, old(incoming)?)?), new: None })
             }
             ("autoscaling", "HorizontalPodAutoscaler", "") if writes => {
-                Some(Self::Autoscaler { old: decode_old(incoming)?, new: decode_in(incoming, object(incoming)?)? })
+                let (old, new) = decode_both(incoming)?;
+                Some(Self::Autoscaler { old, new: Some(new) })
             }
             ("policy", "PodDisruptionBudget", "") if writes => {
-                let new: Budget = decode_in(incoming, object(incoming)?)?;
-                Some(Self::Budget { old: decode_old(incoming)?.map(Box::new), new: Box::new(new) })
+                let (old, new): (Option<Budget>, Budget) = decode_both(incoming)?;
+                Some(Self::Budget { old: old.map(Box::new), new: Box::new(new) })
             }
             _ => None,
         })
     }
 
     fn statefulset(incoming: &Incoming<'_>) -> Result<Self, Failure> {
-        let written = object(incoming)?;
+        let (before, object): (Option<StatefulSet>, StatefulSet) = decode_both(incoming)?;
         let (mut spec_changed, mut template_changed) = (true, true);
-        let mut old_object = None;
-        if incoming.operation == Operation::Update {
-            let was = old(incoming)?;
-            let (new, before) = (Written::decode(written), Written::decode(was));
-            let (new, before) = (new.map_err(undecodable)?, before.map_err(undecodable)?);
-            let was: StatefulSet = decode_in(incoming, was)?;
-            let ours = Injected::recorded(&was.metadata);
-            (spec_changed, template_changed) = (new.spec_differs(&before), new.template_differs(&before, &ours));
-            old_object = Some(Box::new(was));
+        if let (Some(before), Some(new), Some(old)) = (&before, incoming.object, incoming.old_object) {
+            let (new, old) = (Written::decode(new), Written::decode(old));
+            let (new, old) = (new.map_err(undecodable)?, old.map_err(undecodable)?);
+            let ours = Injected::recorded(&before.metadata);
+            (spec_changed, template_changed) = (new.spec_differs(&old), new.template_differs(&old, &ours));
         }
-        let object = Arc::new(decode_in(incoming, written)?);
-        Ok(Self::StatefulSet { object, old: old_object, spec_changed, template_changed })
+        Ok(Self::StatefulSet { object: Arc::new(object), old: before.map(Box::new), spec_changed, template_changed })
     }
 
     fn scale(incoming: &Incoming<'_>) -> Result<Self, Failure> {
@@ -81,7 +81,7 @@ impl Subject {
             Self::StatefulSet { .. } => Way::StatefulSet,
             Self::Scale { replicas, .. } => Way::Scale { replicas: *replicas },
             Self::Service { old, new } => Way::Service { old: old.as_ref(), new: new.as_ref() },
-            Self::Autoscaler { old, new } => Way::Autoscaler { old: old.as_ref(), new },
+            Self::Autoscaler { old, new } => Way::Autoscaler { old: old.as_ref(), new: new.as_ref() },
             Self::Budget { old, new } => Way::Budget { old: old.as_deref(), new },
         }
     }
@@ -119,7 +119,8 @@ impl Subject {
                 let name = new.as_ref().or(old.as_ref()).map(|service| service.name.as_str());
                 statefulset.service_name.as_deref() == name
             }
-            Self::Autoscaler { new, .. } => new.targets(statefulset),
+            // It bears on what it scales and on what it scaled before.
+            Self::Autoscaler { old, new } => old.iter().chain(new).any(|each| each.targets(statefulset)),
             Self::Budget { new, .. } => {
                 coverage(new.selector.as_ref(), &statefulset.template.labels) != Coverage::Disjoint
             }
@@ -143,37 +144,40 @@ struct ScaleSpec {
     replicas: Option<i32>,
 }
 
-/// Facts that know which namespace they are of.
-trait Namespaced {
+/// Facts that know which namespace they are of, and whether their object is being deleted.
+trait Stored {
     fn namespace(&mut self) -> &mut String;
+    fn terminating(&mut self) -> &mut bool;
 }
 
-impl Namespaced for StatefulSet {
+impl Stored for StatefulSet {
     fn namespace(&mut self) -> &mut String {
         &mut self.metadata.namespace
     }
-}
 
-impl Namespaced for Service {
-    fn namespace(&mut self) -> &mut String {
-        &mut self.namespace
+    fn terminating(&mut self) -> &mut bool {
+        &mut self.metadata.terminating
     }
 }
 
-impl Namespaced for Autoscaler {
-    fn namespace(&mut self) -> &mut String {
-        &mut self.namespace
-    }
+macro_rules! stored {
+    ($($facts:ty),*) => {
+        $(impl Stored for $facts {
+            fn namespace(&mut self) -> &mut String {
+                &mut self.namespace
+            }
+
+            fn terminating(&mut self) -> &mut bool {
+                &mut self.terminating
+            }
+        })*
+    };
 }
 
-impl Namespaced for Budget {
-    fn namespace(&mut self) -> &mut String {
-        &mut self.namespace
-    }
-}
+stored!(Service, Autoscaler, Budget);
 
 /// The facts of an object; in the namespace of the request, where it names none itself.
-fn decode_in<F: Namespaced + DeserializeOwned>(incoming: &Incoming<'_>, written: &RawValue) -> Result<F, Failure> {
+fn decode_in<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>, written: &RawValue) -> Result<F, Failure> {
     let mut facts: F = decode(written)?;
     if facts.namespace().is_empty() {
         *facts.namespace() = incoming.namespace.clone().into_owned();
@@ -181,11 +185,16 @@ fn decode_in<F: Namespaced + DeserializeOwned>(incoming: &Incoming<'_>, written:
     Ok(facts)
 }
 
-fn decode_old<F: Namespaced + DeserializeOwned>(incoming: &Incoming<'_>) -> Result<Option<F>, Failure> {
-    match incoming.operation {
-        Operation::Update => decode_in(incoming, old(incoming)?).map(Some),
-        _ => Ok(None),
-    }
+/// The old object, where there is one, and the new one. What the requester writes as `deletionTimestamp` says nothing: nobody can
+/// set it, and the API server drops it from an object that is created, though only after mutation (L143).
+fn decode_both<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>) -> Result<(Option<F>, F), Failure> {
+    let mut before: Option<F> = match incoming.operation {
+        Operation::Update => Some(decode_in(incoming, old(incoming)?)?),
+        _ => None,
+    };
+    let mut after: F = decode_in(incoming, object(incoming)?)?;
+    *after.terminating() = before.as_mut().is_some_and(|before| *before.terminating());
+    Ok((before, after))
 }
 
 fn decode<F: DeserializeOwned>(written: &RawValue) -> Result<F, Failure> {

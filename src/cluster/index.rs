@@ -69,12 +69,13 @@ impl<F> Index<F> {
         self.read().get(namespace).cloned().unwrap_or_default()
     }
 
-    /// Whether an object of a namespace has one of the names that begin with `prefix` and of which the rest meets a condition.
-    pub(super) fn has_name(&self, namespace: &str, prefix: &str, mut rest: impl FnMut(&str) -> bool) -> bool {
+    /// The last key of a namespace that begins with `start`.
+    pub(super) fn last_with(&self, namespace: &str, start: &str) -> Option<String> {
         let namespaces = self.read();
-        let Some(by_name) = namespaces.get(namespace) else { return false };
-        let names = by_name.range(prefix.to_owned()..).map(|(name, _)| name);
-        names.map_while(|name| name.strip_prefix(prefix)).any(&mut rest)
+        // No key holds a greatest character.
+        let end = format!("{start}{}", char::MAX);
+        let (key, _) = namespaces.get(namespace)?.range(start.to_owned()..end).next_back()?;
+        Some(key.clone())
     }
 
     /// The facts of every object, in no order.

@@ -19,10 +19,10 @@ use super::heard::Heard;
 use super::index::Index;
 use super::reflector::{Page, Reflector};
 use super::trimmed::{Trimmed, Undecodable};
-use super::{Changes, Kind};
+use super::{Changes, Kind, claims};
 use crate::facts::{
     Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation,
-    StatefulSet, Surroundings, is_ordinal,
+    StatefulSet, Surroundings,
 };
 use crate::telemetry::{Health, State};
 
@@ -79,7 +79,7 @@ struct Caches {
     changes: Arc<Changes>,
     autoscalers: Index<Autoscaler>,
     budgets: Index<Budget>,
-    /// Names are all that is kept of PersistentVolumeClaims.
+    /// Names are all that is kept of PersistentVolumeClaims; see [`claims::key`].
     claims: Index<IgnoredAny>,
     namespaces: Index<Namespace>,
     nodes: Index<Node>,
@@ -136,8 +136,9 @@ impl Cluster {
     /// Keeps the cache of one kind in step with the API server, for ever.
     pub async fn follow(self, kind: Kind, health: Arc<Health>) {
         let Some((client, heard)) = self.watches.get(&kind) else { return };
+        let key = if kind == Kind::PersistentVolumeClaims { claims::key } else { Some };
         let page = if kind == Kind::StatefulSets { Page::Few } else { Page::Many };
-        let (reflector, client) = (Reflector { part: kind.part(), heard, health: &health, page }, client.clone());
+        let (reflector, client) = (Reflector { part: kind.part(), heard, health: &health, page, key }, client.clone());
         let caches = &*self.caches;
         match kind {
             Kind::HorizontalPodAutoscalers => {
@@ -231,7 +232,8 @@ impl Cluster {
             autoscalers: caches.autoscalers.by_name(name),
             budgets: caches.budgets.by_name(name),
             nodes: caches.nodes.by_name(""),
-            has_claims: statefulset.claim_prefixes().any(|prefix| caches.claims.has_name(name, &prefix, is_ordinal)),
+            claims: statefulset.claim_stems().filter_map(|stem| claims::highest(&caches.claims, name, &stem)).collect(),
+            has_pods: false,
             orphaned_revisions: Vec::new(),
         };
         (surroundings, unknown)
@@ -284,7 +286,8 @@ impl Cluster {
             surroundings.nodes = by_name(nodes, |node| &node.name);
         }
         if let Some(claims) = claims {
-            surroundings.has_claims = claims.iter().any(|claim| statefulset.may_own_claim(&claim.metadata.name));
+            let names = claims.iter().map(|claim| &*claim.metadata.name);
+            surroundings.claims = names.filter_map(|name| statefulset.ordinal_of_claim(name)).collect();
         }
         if let Some(revisions) = revisions {
             surroundings.orphaned_revisions = revisions;

@@ -6,6 +6,7 @@
 //! old that is.
 
 mod changes;
+mod claims;
 mod connect;
 mod heard;
 mod index;

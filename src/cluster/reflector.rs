@@ -55,6 +55,8 @@ pub(super) struct Reflector<'a> {
     pub(super) health: &'a Health,
     /// How it lists.
     pub(super) page: Page,
+    /// By what an object of this name is found in the index; `None` where it is not kept.
+    pub(super) key: fn(String) -> Option<String>,
 }
 
 /// Why the API server could not be watched, and since when.
@@ -110,13 +112,16 @@ impl Reflector<'_> {
             }
             Event::Apply(object) => self.keep(index, object),
             Event::Delete(object) => {
-                index.remove(object.namespace().as_deref().unwrap_or_default(), &object.name_any());
+                if let Some(key) = (self.key)(object.name_any()) {
+                    index.remove(object.namespace().as_deref().unwrap_or_default(), &key);
+                }
             }
         }
     }
 
     fn keep<K: Resource, F>(&self, index: &Index<F>, object: Trimmed<K, F>) {
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        let namespace = object.namespace().unwrap_or_default();
+        let Some(name) = (self.key)(object.name_any()) else { return };
         match object.facts() {
             Ok(facts) => index.insert(namespace, name, facts),
             Err(error) => tracing::error!(part = self.part, name, %error, "can't be decoded and is left out"),

@@ -146,7 +146,7 @@ impl Objects {
     pub fn around(&self, statefulset: &StatefulSet) -> Surroundings {
         let namespace = &statefulset.metadata.namespace;
         let service = statefulset.service_name.as_ref();
-        let is_claim = |(other, name): &(String, String)| other == namespace && statefulset.may_own_claim(name);
+        let claims = self.claims.iter().filter(|(other, _)| other == namespace);
         let bare = || Arc::new(Namespace::bare(namespace));
         Surroundings {
             namespace: self.namespaces.get(namespace).cloned().unwrap_or_else(bare),
@@ -154,7 +154,8 @@ impl Objects {
             autoscalers: self.autoscalers.get(namespace).cloned().unwrap_or_default(),
             budgets: self.budgets.get(namespace).cloned().unwrap_or_default(),
             nodes: ByName::clone(&self.nodes),
-            has_claims: self.claims.iter().any(is_claim),
+            claims: claims.filter_map(|(_, name)| statefulset.ordinal_of_claim(name)).collect(),
+            has_pods: false,
             orphaned_revisions: Vec::new(),
         }
     }

@@ -18,6 +18,8 @@ pub struct Autoscaler {
     pub min_replicas: i32,
     /// `spec.maxReplicas`.
     pub max_replicas: i32,
+    /// Whether it is being deleted.
+    pub terminating: bool,
 }
 
 impl Autoscaler {
@@ -64,6 +66,7 @@ impl From<Wire> for Autoscaler {
             target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name),
             min_replicas: spec.min_replicas.unwrap_or(1),
             max_replicas: spec.max_replicas.unwrap_or(1),
+            terminating: metadata.terminating,
         }
     }
 }

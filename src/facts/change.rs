@@ -34,12 +34,12 @@ pub enum Way<'a> {
         /// As it shall be.
         new: Option<&'a Service>,
     },
-    /// An autoscaler that targets it is created or updated.
+    /// An autoscaler that targets it, before or afterwards, is created, updated, or (with `new` absent) deleted.
     Autoscaler {
         /// As it was.
         old: Option<&'a Autoscaler>,
-        /// As it shall be.
-        new: &'a Autoscaler,
+        /// As it is to be.
+        new: Option<&'a Autoscaler>,
     },
     /// A budget in its namespace is created or updated.
     Budget {
@@ -48,6 +48,23 @@ pub enum Way<'a> {
         /// As it shall be.
         new: &'a Budget,
     },
+}
+
+impl Way<'_> {
+    /// Whether the request takes away what it is about, and may be the last step of something that was decided before.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        matches!(self, Self::Service { new: None, .. } | Self::Autoscaler { new: None, .. })
+    }
+
+    /// The autoscaler that no longer scales the StatefulSet once the request is granted: it is deleted, or targets something
+    /// else from now on (L135).
+    #[must_use]
+    pub fn released_by(&self, statefulset: &StatefulSet) -> Option<&Autoscaler> {
+        let Self::Autoscaler { old: Some(old), new } = self else { return None };
+        let stays = new.is_some_and(|new| new.targets(statefulset));
+        (old.targets(statefulset) && !stays).then_some(old)
+    }
 }
 
 /// A request that bears on a StatefulSet.
@@ -95,12 +112,35 @@ impl Requester<'_> {
     /// Whether this is the namespace controller or the garbage collector, which finish what was decided before (L98).
     #[must_use]
     pub fn cleans_up(&self) -> bool {
-        let controllers = ["namespace-controller", "generic-garbage-collector"];
-        self.username.strip_prefix("system:serviceaccount:kube-system:").is_some_and(|name| controllers.contains(&name))
+        self.is_controller(&["namespace-controller", "generic-garbage-collector"])
+    }
+
+    /// Whether this is an autoscaler: the controller of HorizontalPodAutoscalers, or KEDA's operator, which wakes from zero.
+    #[must_use]
+    pub fn scales(&self) -> bool {
+        self.is_controller(&["horizontal-pod-autoscaler"])
+            || self.username == "system:serviceaccount:keda:keda-operator"
+    }
+
+    /// Whether this is one of these controllers of Kubernetes. They share one user where each has no account of its own.
+    fn is_controller(&self, names: &[&str]) -> bool {
+        let account = self.username.strip_prefix("system:serviceaccount:kube-system:");
+        account.is_some_and(|name| names.contains(&name)) || self.username == "system:kube-controller-manager"
     }
 }
 
 impl<'a> Change<'a> {
+    /// Whether the request is about something that is being deleted already, which nothing may keep from its end (L22).
+    #[must_use]
+    pub fn is_about_the_terminating(&self) -> bool {
+        let way = match self.way {
+            Way::Service { old: Some(old), .. } => old.terminating,
+            Way::Autoscaler { old: Some(old), .. } => old.terminating,
+            _ => false,
+        };
+        way || self.object.metadata.terminating
+    }
+
     /// The StatefulSet and its surroundings once the request is granted, where `around` is what surrounds it now.
     #[must_use]
     pub fn after(&self, around: &Surroundings) -> Situation<'a> {
@@ -114,7 +154,11 @@ impl<'a> Change<'a> {
                 surroundings.autoscalers = Arc::default();
             }
             Way::Service { new, .. } => surroundings.service = shared(new),
-            Way::Autoscaler { new, .. } => put(&mut surroundings.autoscalers, &new.name, Some(new)),
+            Way::Autoscaler { old, new } => {
+                if let Some(name) = name_of(old, new) {
+                    put(&mut surroundings.autoscalers, name, new);
+                }
+            }
             Way::Budget { new, .. } => put(&mut surroundings.budgets, &new.name, Some(new)),
         }
         Situation { statefulset, surroundings }
@@ -133,11 +177,19 @@ impl<'a> Change<'a> {
             Way::StatefulSet => {}
             Way::Scale { .. } => surroundings.autoscalers = Arc::default(),
             Way::Service { old, .. } => surroundings.service = shared(old),
-            Way::Autoscaler { old, new } => put(&mut surroundings.autoscalers, &new.name, old),
+            Way::Autoscaler { old, new } => {
+                if let Some(name) = name_of(old, new) {
+                    put(&mut surroundings.autoscalers, name, old);
+                }
+            }
             Way::Budget { old, new } => put(&mut surroundings.budgets, &new.name, old),
         }
         Some(Situation { statefulset: Cow::Borrowed(statefulset), surroundings })
     }
+}
+
+fn name_of<'a>(old: Option<&'a Autoscaler>, new: Option<&'a Autoscaler>) -> Option<&'a str> {
+    new.or(old).map(|autoscaler| autoscaler.name.as_str())
 }
 
 fn shared<F: Clone>(facts: Option<&F>) -> Option<Arc<F>> {

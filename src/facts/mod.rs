@@ -28,8 +28,8 @@ pub use revision::Revision;
 pub use selector::{LabelSelector, Operator, Requirement};
 pub use service::Service;
 pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};
-pub use statefulset::{Container, PodTemplate, RetentionPolicy, StatefulSet, UpdateStrategy, is_ordinal};
-pub use surroundings::{Evidence, Surroundings};
+pub use statefulset::{Container, PodTemplate, RetentionPolicy, StatefulSet, UpdateStrategy, split_ordinal};
+pub use surroundings::{Claims, Evidence, Surroundings};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

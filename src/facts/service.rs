@@ -19,6 +19,8 @@ pub struct Service {
     pub cluster_ip: Option<String>,
     /// `spec.selector`; empty where absent.
     pub selector: Labels,
+    /// Whether it is being deleted: it goes once its finalizers are gone.
+    pub terminating: bool,
 }
 
 impl Service {
@@ -61,6 +63,7 @@ impl From<Wire> for Service {
             kind: spec.kind.unwrap_or_else(|| "ClusterIP".to_owned()),
             cluster_ip: spec.cluster_ip,
             selector: spec.selector,
+            terminating: metadata.terminating,
         }
     }
 }

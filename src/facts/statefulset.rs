@@ -34,22 +34,26 @@ pub struct StatefulSet {
 }
 
 impl StatefulSet {
-    /// What the names of its pods' PersistentVolumeClaims begin with: `<template>-<name>-`, before the ordinal.
-    pub fn claim_prefixes(&self) -> impl Iterator<Item = String> {
-        self.volume_claim_templates.iter().map(|template| format!("{template}-{}-", self.metadata.name))
+    /// What the names of its pods' PersistentVolumeClaims begin with: `<template>-<name>`, before the dash and the ordinal.
+    pub fn claim_stems(&self) -> impl Iterator<Item = String> {
+        self.volume_claim_templates.iter().map(|template| format!("{template}-{}", self.metadata.name))
     }
 
-    /// Whether a PersistentVolumeClaim of this name is one of its pods'.
+    /// The ordinal of the pod whose PersistentVolumeClaim has this name; `None` where the claim is not one of its pods'.
     #[must_use]
-    pub fn may_own_claim(&self, name: &str) -> bool {
-        self.claim_prefixes().any(|prefix| name.strip_prefix(&prefix).is_some_and(is_ordinal))
+    pub fn ordinal_of_claim(&self, name: &str) -> Option<u32> {
+        let (stem, ordinal) = split_ordinal(name)?;
+        self.claim_stems().any(|each| each == stem).then_some(ordinal)
     }
 }
 
-/// Whether the text is an ordinal, as it ends the name of a pod and of its claims.
+/// The name of a pod or of its claim, apart: what is before the last dash, and the ordinal behind it. `None` where no ordinal
+/// is there, as StatefulSets write it: decimal, without leading zeros.
 #[must_use]
-pub fn is_ordinal(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+pub fn split_ordinal(name: &str) -> Option<(&str, u32)> {
+    let (stem, ordinal) = name.rsplit_once('-')?;
+    let is_plain = ordinal.bytes().all(|byte| byte.is_ascii_digit()) && (ordinal == "0" || !ordinal.starts_with('0'));
+    is_plain.then(|| ordinal.parse().ok()).flatten().map(|ordinal| (stem, ordinal))
 }
 
 /// Whether claims are deleted; they are retained where nothing is said.

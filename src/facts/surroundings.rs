@@ -18,17 +18,48 @@ pub struct Surroundings {
     pub budgets: ByName<Budget>,
     /// The Nodes of the cluster.
     pub nodes: ByName<Node>,
-    /// Whether a PersistentVolumeClaim of one of its pods exists: `<template>-<name>-<ordinal>`. Volumes pin pods (L63).
-    pub has_claims: bool,
+    /// The PersistentVolumeClaims of its pods. Volumes pin pods (L63).
+    pub claims: Claims,
+    /// Whether pods of its name run that nothing controls: as when it was deleted with `--cascade=orphan`. Known only once
+    /// read live.
+    pub has_pods: bool,
     /// The ControllerRevisions of its namespace that its selector selects and that nobody controls: those of a StatefulSet that
     /// was deleted with `--cascade=orphan` (L94). Known only once read live.
     pub orphaned_revisions: Vec<Revision>,
 }
 
+/// The PersistentVolumeClaims of a StatefulSet's pods: those named `<template>-<name>-<ordinal>`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The highest ordinal that has one; `None` where there is no claim.
+    pub highest: Option<u32>,
+}
+
+impl Claims {
+    /// Whether there is one.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.highest.is_some()
+    }
+}
+
+impl FromIterator<u32> for Claims {
+    fn from_iter<I: IntoIterator<Item = u32>>(ordinals: I) -> Self {
+        Self { highest: ordinals.into_iter().max() }
+    }
+}
+
 impl Surroundings {
-    /// The autoscalers that target the StatefulSet.
+    /// Whether a PersistentVolumeClaim of one of the StatefulSet's pods exists.
+    #[must_use]
+    pub fn has_claims(&self) -> bool {
+        self.claims.any()
+    }
+
+    /// The autoscalers that target the StatefulSet. One that is being deleted is on its way out: nothing may rest on it (L135).
     pub fn autoscalers_of(&self, statefulset: &StatefulSet) -> impl Iterator<Item = &Autoscaler> {
-        self.autoscalers.values().map(Arc::as_ref).filter(|autoscaler| autoscaler.targets(statefulset))
+        let all = self.autoscalers.values().map(Arc::as_ref);
+        all.filter(|autoscaler| !autoscaler.terminating && autoscaler.targets(statefulset))
     }
 }
 

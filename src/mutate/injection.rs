@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::edit::{Edits, without};
 use super::wanted::{Infeasible, Moment, Wanted, wanted};
 use super::{Injected, RECORD};
-use crate::facts::{Change, PodTemplate, StatefulSet, Surroundings};
+use crate::facts::{Change, PodTemplate, Revision, StatefulSet, Surroundings};
 use crate::policy::{Policy, placements, spreadings};
 
 /// What is to be done to the pod template of a change.
@@ -49,11 +49,10 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
         return Plan::NOTHING;
     }
     let Some(old) = change.old else {
-        let adopted = around.orphaned_revisions.iter().max_by_key(|revision| revision.number);
-        return match adopted {
-            Some(revision) if around.has_claims => adopt(object, &revision.template, policies),
-            _ => {
-                let moment = if around.has_claims { Moment::Pinned } else { Moment::Fresh };
+        return match adopted(around) {
+            Some(revision) => adopt(object, &revision.template, policies),
+            None => {
+                let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
                 replace(object, &own(object), moment, around, policies)
             }
         };
@@ -86,11 +85,21 @@ pub fn is_pending(object: &StatefulSet, around: &Surroundings, policies: &[Arc<P
 }
 
 /// The required terms that these policies want for a StatefulSet on creation, say `whenInfeasible: Deny` about, and the cluster
-/// can't satisfy.
+/// can't satisfy. Where it adopts running pods, nothing is added, hence nothing is infeasible.
 #[must_use]
 pub fn infeasible(object: &StatefulSet, around: &Surroundings, policies: &[Arc<Policy>]) -> Vec<Infeasible> {
-    let moment = if around.has_claims { Moment::Pinned } else { Moment::Fresh };
+    if adopted(around).is_some() {
+        return Vec::new();
+    }
+    let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
     wanted(&users(object, &own(object)), moment, around, policies).denied
+}
+
+/// The newest template of the StatefulSet of the same name that was deleted without its pods, where they are still there to be
+/// adopted: its claims exist, or pods run that nothing controls (L94, L143).
+fn adopted(around: &Surroundings) -> Option<&Revision> {
+    let newest = around.orphaned_revisions.iter().max_by_key(|revision| revision.number);
+    newest.filter(|_| around.has_claims() || around.has_pods)
 }
 
 /// What of ours an object has.

@@ -112,6 +112,14 @@ fn subjects() -> Vec<(String, Reader)> {
                         (!settings.allow_zero).then_some(denied)
                     }),
                 ));
+                subjects.push((
+                    "replicas.fromZero".to_owned(),
+                    Box::new(|policy| Some(plain(policy.spec.validate.replicas.as_ref()?.from_zero()))),
+                ));
+                subjects.push((
+                    "replicas.autoscalerDelete".to_owned(),
+                    Box::new(|policy| Some(plain(policy.spec.validate.replicas.as_ref()?.released()))),
+                ));
             }
             _ => {}
         }
@@ -250,6 +258,8 @@ mod tests {
         headlessService.serviceDelete: Warn (baseline)
         replicas: Deny below 3 (production)
         replicas.even: Warn (production)
+        replicas.fromZero: Warn (baseline)
+        replicas.autoscalerDelete: Warn (baseline)
         spread: Warn (baseline)
         podAntiAffinity: kubernetes.io/hostname Required, whenInfeasible Prefer, onExisting Soften (production)
         podDisruptionBudget: maxUnavailable 1: 1 of 5 (production)

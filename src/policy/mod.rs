@@ -20,4 +20,4 @@ pub use schema::{
     WhenUnsatisfiable,
 };
 pub use set::PolicySet;
-pub use values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};
+pub use values::{AccountPattern, EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight};

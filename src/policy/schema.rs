@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::values::{EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight, at};
+use super::values::{AccountPattern, EndOfDay, MaxUnavailable, NamePattern, PolicySelector, TopologyKey, Weight, at};
 pub use crate::facts::UnhealthyPodEvictionPolicy;
 use crate::rules::{Validate, count, some_count};
 
@@ -41,7 +41,7 @@ pub struct Spec {
 }
 
 /// Which StatefulSets a policy is about. All of it must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default, expecting = "a mapping")]
 pub struct Match {
     /// Label selector on the Namespace: the boundary that application teams can't move.
@@ -55,6 +55,42 @@ pub struct Match {
     /// What a ServiceAccount writes of a StatefulSet that a custom resource controls (L27): `Warn` only warns and injects
     /// nothing, `Enforce` treats it as any other.
     pub owned_by_operator: OwnedByOperator,
+    /// ServiceAccounts whose requests count as an operator's, as globs of `namespace/name`. Needed for an operator that runs in
+    /// the namespace of its databases, or whose custom resource has no status (L133).
+    pub operators: Vec<AccountPattern>,
+    /// ServiceAccounts that never count as an operator's, as they apply what people wrote. A list replaces the default (L133).
+    pub appliers: Vec<AccountPattern>,
+}
+
+/// The Namespaces that tools which apply what people wrote are installed in: Argo CD and Flux.
+const APPLIERS: [&str; 2] = ["argocd", "flux-system"];
+
+impl Default for Match {
+    fn default() -> Self {
+        Self {
+            namespace_selector: None,
+            object_selector: None,
+            exclude_namespaces: Vec::new(),
+            exclude_names: Vec::new(),
+            owned_by_operator: OwnedByOperator::default(),
+            operators: Vec::new(),
+            appliers: APPLIERS.iter().filter_map(|namespace| AccountPattern::all_of(namespace)).collect(),
+        }
+    }
+}
+
+impl Match {
+    /// Whether requests of this user count as an operator's, whatever they are about.
+    #[must_use]
+    pub fn is_operator(&self, username: &str) -> bool {
+        self.operators.iter().any(|pattern| pattern.matches(username))
+    }
+
+    /// Whether this user applies what people wrote, and so is never taken for an operator.
+    #[must_use]
+    pub fn is_applier(&self, username: &str) -> bool {
+        self.appliers.iter().any(|pattern| pattern.matches(username))
+    }
 }
 
 /// What to do about StatefulSets that an operator owns and writes.

@@ -77,7 +77,9 @@ impl PolicySet {
 
 impl Policy {
     /// Whether it matches, where it doesn't exclude the Namespace.
-    fn matches(&self, statefulset: &Metadata, namespace: &Namespace) -> bool {
+    /// Whether it is about a StatefulSet of this metadata in this Namespace.
+    #[must_use]
+    pub fn matches(&self, statefulset: &Metadata, namespace: &Namespace) -> bool {
         let selection = &self.spec.selection;
         let selected = |selector: &Option<super::values::PolicySelector>, labels: &Labels| {
             selector.as_ref().is_none_or(|selector| selector.matches(labels))

@@ -1,8 +1,10 @@
 //! The values of a policy that are more than a number or a string. Each is right once it exists.
 
+mod account;
 mod name;
 mod selector;
 
+pub use account::AccountPattern;
 pub use name::TopologyKey;
 pub(super) use name::{LabelKey, LabelValue, PolicyName};
 pub use selector::PolicySelector;

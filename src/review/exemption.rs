@@ -90,13 +90,29 @@ impl Exemption {
         }
     }
 
+    /// Whether it counts under a policy and did not before: its date has come within reach, or a change of the object's labels
+    /// brings the policy about. It was never reviewed then, as nobody asked who wrote it (L139).
+    fn begins_to_count(
+        &self,
+        before: &Self,
+        policy: &Policy,
+        policies: &[Arc<Policy>],
+        matched: impl Fn(&Policy) -> bool,
+        now: Timestamp,
+    ) -> bool {
+        let counted = |policy: &Policy| matched(policy) && before.objection(policy, now).is_none();
+        // Those who may exempt under this policy have had their say where another one asks the same.
+        let was_asked = || policies.iter().any(|other| counted(other) && asks_the_same(other, policy));
+        self.objection(policy, now).is_none() && !counted(policy) && !was_asked()
+    }
+
     /// Whether it exempts from more than another one, for longer, or for another reason.
     fn exceeds(&self, other: &Self) -> bool {
         let longer = match (&self.until, &other.until) {
             (until, was) if until == was => false,
             (Some(Ok(until)), Some(Ok(was))) => until > was,
-            (Some(Ok(_)), None) => false,
-            // Without a day, or with one that can't be read now or before, nobody can tell.
+            // Without a day, or with one that can't be read, now or before: under one policy it may have counted for nothing, and
+            // counts now; under another one it is without end.
             _ => true,
         };
         longer
@@ -113,26 +129,33 @@ fn latest(exemptions: &Exemptions, now: Timestamp) -> Option<EndOfDay> {
     now.checked_add((days * 24).hours()).ok().map(EndOfDay::of)
 }
 
-/// What is wrong with an exemption that a request adds, changes or extends. What was there before is not reviewed again, and
-/// taking one away never is.
-pub(super) fn review(change: &Change<'_>, policies: &[Arc<Policy>], now: Timestamp) -> Vec<Violation> {
+/// What is wrong with an exemption that a request adds, changes or extends, or brings to count. What counted before is not
+/// reviewed again, and taking one away never is. `matched` says which of the policies were about the object before.
+pub(super) fn review(
+    change: &Change<'_>,
+    policies: &[Arc<Policy>],
+    matched: impl Fn(&Policy) -> bool,
+    now: Timestamp,
+) -> Vec<Violation> {
     let (Way::StatefulSet, Some(exemption)) = (change.way, Exemption::of(&change.object.metadata)) else {
         return Vec::new();
     };
     let before = change.old.and_then(|old| Exemption::of(&old.object.metadata));
-    if before.as_ref().is_some_and(|before| !exemption.exceeds(before)) {
-        return Vec::new();
-    }
+    let is_new = before.as_ref().is_none_or(|before| exemption.exceeds(before));
+    let begins = |policy: &Policy| {
+        before.as_ref().is_some_and(|before| exemption.begins_to_count(before, policy, policies, &matched, now))
+    };
     // A policy that allows none says so when it denies; here it has a say only where no other policy allows any.
     let some_allow = policies.iter().any(|policy| policy.spec.exemptions.is_some());
     policies
         .iter()
+        .filter(|policy| is_new || begins(policy))
         .filter(|policy| {
             let judges_rules = policy.spec.exemptions.is_some() || !some_allow;
             (exemption.is_about_rules() && judges_rules) || (exemption.no_injection && injects(policy))
         })
         .filter_map(|policy| {
-            let mut violation = exemption.denial(policy, change.requester, now)?;
+            let mut violation = exemption.denial(policy, change.requester, is_new, now)?;
             if ownership::spares(policy, change) {
                 violation.action = violation.action.min(Action::Warn);
             }
@@ -159,8 +182,14 @@ impl Exemption {
         !self.rules.is_empty() || !self.unknown.is_empty()
     }
 
-    fn denial(&self, policy: &Policy, requester: Option<Requester<'_>>, now: Timestamp) -> Option<Violation> {
-        let (action, observed, required, remedy) = if let Some(unknown) = self.unknown.first() {
+    fn denial(
+        &self,
+        policy: &Policy,
+        requester: Option<Requester<'_>>,
+        is_new: bool,
+        now: Timestamp,
+    ) -> Option<Violation> {
+        let (action, observed, required, remedy) = if let Some(unknown) = self.unknown.first().filter(|_| is_new) {
             let names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
             (Action::Deny, format!("{unknown:?}"), "is no rule".to_owned(), format!("name one of {}", names.join(", ")))
         } else if let Some(denied) = unauthorised(policy, requester) {
@@ -189,6 +218,14 @@ impl Exemption {
             },
         })
     }
+}
+
+/// Whether the same groups and users may exempt under both policies.
+fn asks_the_same(one: &Policy, other: &Policy) -> bool {
+    one.spec.exemptions.as_ref().zip(other.spec.exemptions.as_ref()).is_some_and(|(one, other)| {
+        let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        sorted(&one.groups) == sorted(&other.groups) && sorted(&one.users) == sorted(&other.users)
+    })
 }
 
 /// What is to be said to a requester who may not exempt under this policy.

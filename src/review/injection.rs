@@ -70,8 +70,8 @@ pub(super) fn denial(infeasible: &Infeasible) -> Finding {
     Finding {
         cause: "infeasible",
         action: Action::Deny,
-        // What is live is what counts: Nodes come, claims and autoscalers come and go.
-        rests_on: Evidence::NODES | Evidence::CLAIMS | Evidence::AUTOSCALERS,
+        // What is live is what counts: Nodes come, claims and autoscalers come and go, and pods may be adopted.
+        rests_on: Evidence::NODES | Evidence::CLAIMS | Evidence::AUTOSCALERS | Evidence::REVISIONS,
         remedy: format!(
             "set {} to {values} or fewer, or let more Nodes fit nodeSelector, affinity and tolerations",
             path(autoscaler.as_deref())

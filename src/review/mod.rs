@@ -11,6 +11,7 @@ mod injection;
 mod ownership;
 mod ratchet;
 mod violation;
+mod waking;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub use exemption::{Exemption, exempted};
 pub use injection::{injection, lacks_injection};
 pub use ownership::acting;
 pub use violation::Violation;
+use waking::Waking;
 
 use crate::budget::{Coverage, coverage};
 use crate::facts::{Budget, Change, Evidence, Situation, Surroundings, Way};
@@ -36,7 +38,7 @@ use crate::rules::{Action, Finding, Provided, Rule, Subject};
 pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet, now: Timestamp) -> Decision {
     let matching = policies.matching(&change.object.metadata, &around.namespace);
     let around = &near(change, around);
-    if change.object.metadata.terminating || cleans_up(change, around) {
+    if change.is_about_the_terminating() || cleans_up(change, around) {
         return Decision::new(matching, Vec::new(), false);
     }
     let injecting = injection::injecting(change, &matching, now);
@@ -45,6 +47,7 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
     if !is_about_metadata_only(change) {
         let court = Court {
             change,
+            around,
             before: change.before(around),
             after: change.after(around),
             provided: provided(change, &matching, pending),
@@ -52,11 +55,13 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
             now,
         };
         violations = matching.iter().flat_map(|policy| court.judge(policy)).collect();
-        violations.extend(court.infeasible(around, &injecting));
+        violations.extend(court.infeasible(&injecting));
         violations.extend(court.beyond(&matching));
         court.exempt(&mut violations, &matching);
     }
-    violations.extend(exemption::review(change, &matching, now));
+    let matched =
+        |policy: &Policy| change.old.is_some_and(|old| policy.matches(&old.object.metadata, &around.namespace));
+    violations.extend(exemption::review(change, &matching, matched, now));
     let by_namespace = |policy: &Arc<Policy>| policy.spec.selection.namespace_selector.is_some();
     for policy in matching.iter().filter(|policy| by_namespace(policy)) {
         for violation in violations.iter_mut().filter(|violation| violation.policy == policy.name) {
@@ -88,10 +93,10 @@ fn near(change: &Change<'_>, around: &Surroundings) -> Surroundings {
     near
 }
 
-/// Whether the request deletes a Service as the last step of something that was decided before (L98).
+/// Whether the request deletes a Service or an autoscaler as the last step of something that was decided before (L98).
 fn cleans_up(change: &Change<'_>, around: &Surroundings) -> bool {
-    let deletes = matches!(change.way, Way::Service { new: None, .. });
-    deletes && (around.namespace.terminating || change.requester.is_some_and(|requester| requester.cleans_up()))
+    change.way.removes()
+        && (around.namespace.terminating || change.requester.is_some_and(|requester| requester.cleans_up()))
 }
 
 fn is_about_metadata_only(change: &Change<'_>) -> bool {
@@ -116,6 +121,7 @@ fn provided(change: &Change<'_>, policies: &[Arc<Policy>], pending: bool) -> Pro
 /// Where one change is judged.
 struct Court<'a> {
     change: &'a Change<'a>,
+    around: &'a Surroundings,
     before: Option<Situation<'a>>,
     after: Situation<'a>,
     provided: Provided,
@@ -138,14 +144,20 @@ impl<'a> Court<'a> {
         let enforceable = ratchet::is_enforceable(self.change, self.grows());
         let over = ratchet::is_over(policy.spec.existing.as_ref(), self.now);
         let lenient = ownership::spares(policy, self.change);
+        let waking = self.waking(policy);
+        // What the request itself takes away is as absent without the dry run (L91).
+        let blind = self.change.dry_run && !self.change.way.removes();
         check(&self.after)
             .into_iter()
-            .map(|(rule, finding)| {
+            .map(|(rule, mut finding)| {
                 let mut action = finding.action;
-                if lenient || (self.change.dry_run && finding.absence) {
+                if lenient || (blind && finding.absence) {
                     action = action.min(Action::Warn);
                 }
-                if let Some((before, growth)) = &before {
+                if let Some(waking) = waking.as_ref().filter(|_| waking::is_about(rule, &finding)) {
+                    action = action.min(waking.action);
+                    finding.rests_on |= waking.rests_on;
+                } else if let Some((before, growth)) = &before {
                     let expired =
                         self.exemption.as_ref().is_some_and(|exemption| exemption.has_expired(rule, self.now));
                     let ratchet = ratchet::Ratchet {
@@ -160,16 +172,21 @@ impl<'a> Court<'a> {
             .collect()
     }
 
+    /// The step from zero replicas, where it is judged like a creation.
+    fn waking(&self, policy: &Policy) -> Option<Waking> {
+        Waking::of(policy, self.change, self.before.as_ref()?, &self.after, self.around)
+    }
+
     /// What policies want injected on creation, the cluster can't satisfy, and `whenInfeasible: Deny` rejects. Judged here, as
     /// a mutation that fails lets objects pass.
-    fn infeasible(&self, around: &Surroundings, injecting: &[Arc<Policy>]) -> Vec<Violation> {
+    fn infeasible(&self, injecting: &[Arc<Policy>]) -> Vec<Violation> {
         let denies = |policy: &Arc<Policy>| {
             policy.spec.mutate.pod_anti_affinity.iter().any(|wish| wish.when_infeasible == WhenInfeasible::Deny)
         };
         if self.change.way != Way::StatefulSet || self.before.is_some() || !injecting.iter().any(denies) {
             return Vec::new();
         }
-        let found = mutate::infeasible(self.change.object, around, injecting);
+        let found = mutate::infeasible(self.change.object, self.around, injecting);
         found.iter().map(|infeasible| Self::about_spread(&infeasible.policy, injection::denial(infeasible))).collect()
     }
 

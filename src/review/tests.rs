@@ -4,9 +4,11 @@ use rstest::rstest;
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::facts::{Autoscaler, Container, Namespace, Node, Old, Owner, Requester, Service, StatefulSet};
+use crate::facts::{Autoscaler, Claims, Container, Namespace, Node, Old, Owner, Requester, Service, StatefulSet};
 use crate::policy::{OwnedByOperator, Spec};
 use crate::rules::Rule;
+
+mod red_team;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 const DEVELOPER: Requester<'static> = Requester { username: "developer", groups: &[] };
@@ -122,8 +124,9 @@ fn an_autoscaler_that_comes_is_judged_by_what_there_was(#[case] min_replicas: i3
         target: Some("db".to_owned()),
         min_replicas,
         max_replicas: 9,
+        terminating: false,
     };
-    let way = Way::Autoscaler { old: None, new: &autoscaler };
+    let way = Way::Autoscaler { old: None, new: Some(&autoscaler) };
     assert_eq!(decide(&Change { way, ..create(&object) }, vec![minimum_of_three()]).verdict(), verdict);
 }
 
@@ -310,6 +313,7 @@ fn autoscaler(min_replicas: i32) -> Autoscaler {
         target: Some("db".to_owned()),
         min_replicas,
         max_replicas: 9,
+        terminating: false,
     }
 }
 
@@ -353,7 +357,7 @@ fn an_autoscaler_is_judged_against_its_target_l80(
     let object = statefulset(3);
     let (old, new) = (old.map(autoscaler), autoscaler(new));
     let around = with_autoscalers(old.clone());
-    let change = by_way(Way::Autoscaler { old: old.as_ref(), new: &new }, &object);
+    let change = by_way(Way::Autoscaler { old: old.as_ref(), new: Some(&new) }, &object);
     let decision = evaluate(&change, &around, &PolicySet::new(vec![minimum_of_three()]), NOW.parse().unwrap());
     assert_eq!(decision.verdict(), verdict);
 }
@@ -510,7 +514,7 @@ fn who_may_exempt_is_reviewed_when_one_is_added_or_extended() {
 fn an_exemption_holds_by_every_way_until_its_day() {
     let object = exempt(statefulset(3), "replicas", Some("why"), Some("2026-12-01"));
     let low = autoscaler(1);
-    for way in [Way::Scale { replicas: 1 }, Way::Autoscaler { old: None, new: &low }] {
+    for way in [Way::Scale { replicas: 1 }, Way::Autoscaler { old: None, new: Some(&low) }] {
         let change = by_way(way, &object);
         assert_eq!(decide(&change, vec![exempting()]).verdict(), Verdict::Allow);
         let later = "2026-12-02T00:00:00Z".parse().unwrap();
@@ -612,7 +616,7 @@ fn an_infeasible_term_is_denied_on_creation_only_l62() {
     // No Node says nothing.
     assert_ne!(decide(&create(&object), &with_nodes(0)).verdict(), Verdict::Deny);
     assert_ne!(decide(&update(&more, &object), &with_nodes(2)).verdict(), Verdict::Deny);
-    let claimed = Surroundings { has_claims: true, ..with_nodes(2) };
+    let claimed = Surroundings { claims: Claims { highest: Some(0) }, ..with_nodes(2) };
     assert_ne!(decide(&create(&object), &claimed).verdict(), Verdict::Deny);
     let scaled = Surroundings { nodes: with_nodes(3).nodes, ..with_autoscalers(Some(autoscaler(3))) };
     insta::assert_snapshot!(decide(&create(&object), &scaled).denial(), @"spec.maxReplicas of HorizontalPodAutoscaler db: 9 exceeds the 3 values of kubernetes.io/hostname on 3 Nodes that fit; set spec.maxReplicas to 3 or fewer, or let more Nodes fit nodeSelector, affinity and tolerations (policy apart)");

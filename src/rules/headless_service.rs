@@ -3,7 +3,8 @@
 //! # What it checks
 //!
 //! `spec.serviceName` names a Service that exists in the namespace, is headless (`clusterIP: None`), and whose selector
-//! selects the pods of the template. Each cause has a message and, where wanted, an action of its own.
+//! selects the pods of the template. A Service that is being deleted counts as missing. Each cause has a message and, where
+//! wanted, an action of its own.
 //!
 //! # Why it matters
 //!
@@ -48,7 +49,7 @@ pub struct Settings {
     /// About an absent `spec.serviceName`.
     #[serde(default)]
     pub no_service_name: Option<Action>,
-    /// About a Service that doesn't exist; a warning at most in a dry run. `Warn` suits directories whose files are applied in
+    /// About a Service that doesn't exist, or is being deleted; a warning at most in a dry run. `Warn` suits directories whose files are applied in
     /// any order (L72).
     #[serde(default)]
     pub missing: Option<Action>,
@@ -114,6 +115,16 @@ impl Settings {
             }];
         };
         let mut findings = Vec::new();
+        // It is still there, and is gone by the time the members look for each other (L142).
+        if service.terminating {
+            return vec![self.finding(
+                "missing",
+                self.missing,
+                format!("{name:?}"),
+                "names a Service that is being deleted".to_owned(),
+                "wait until it is gone, apply it again, then apply this StatefulSet again".to_owned(),
+            )];
+        }
         if !service.is_headless() {
             findings.push(self.finding(
                 "notHeadless",

@@ -7,7 +7,12 @@
 //! default zero is legal, for hibernation and for charts that switch a component off.
 //!
 //! Under a HorizontalPodAutoscaler, its `minReplicas` counts in place of `spec.replicas`, for that is what the autoscaler will
-//! make of it.
+//! make of it. An autoscaler that is being deleted does not count. With `autoscalerDelete`, what is said where an autoscaler is
+//! deleted, or pointed at something else, and leaves the StatefulSet with too few.
+//!
+//! More replicas than before are never denied, save from zero: with `fromZero: Deny`, the step from zero to fewer than `minimum`
+//! is judged like a creation. An autoscaler may take it, and so may a StatefulSet whose PersistentVolumeClaims show that it had
+//! no more replicas before.
 //!
 //! # Why it matters
 //!
@@ -53,17 +58,56 @@ pub struct Settings {
     /// Whether zero replicas are legal.
     #[serde(default = "yes")]
     pub allow_zero: bool,
+    /// About the step from zero to fewer than the minimum, where `action` is not milder. Requests of autoscalers and of
+    /// `match.operators` take it with a warning, and so does a StatefulSet whose PersistentVolumeClaims show that it was as small
+    /// before (L136).
+    #[serde(default = "warn")]
+    pub from_zero: Action,
+    /// About an autoscaler that is deleted, or pointed at something else, and leaves too few replicas. `Warn` unless said
+    /// otherwise, or what `action` says where that is milder: `helm uninstall` and `kubectl delete -f` delete the autoscaler,
+    /// too (L135).
+    #[serde(default)]
+    pub autoscaler_delete: Option<Action>,
 }
 
 const FIELD: &str = "spec.replicas";
 
 impl Check for Settings {
     fn check(&self, subject: &Subject<'_>) -> Vec<Finding> {
+        let mut findings = self.causes(subject);
+        if let Some(autoscaler) = subject.way.released_by(subject.statefulset) {
+            let released = self.released();
+            for finding in &mut findings {
+                finding.action = if finding.cause == "even" { self.even.min(released) } else { released };
+                finding.remedy = format!(
+                    "{} first, as HorizontalPodAutoscaler {} no longer raises it",
+                    finding.remedy, autoscaler.name
+                );
+            }
+        }
+        findings
+    }
+}
+
+impl Settings {
+    /// About an autoscaler that no longer scales the StatefulSet.
+    #[must_use]
+    pub fn released(&self) -> Action {
+        self.autoscaler_delete.unwrap_or(Action::Warn.min(self.action))
+    }
+
+    /// About the step from zero to too few.
+    #[must_use]
+    pub fn from_zero(&self) -> Action {
+        self.from_zero.min(self.action)
+    }
+
+    fn causes(&self, subject: &Subject<'_>) -> Vec<Finding> {
         let effective = Effective::of(subject);
         let replicas = effective.replicas;
         let minimum = self.minimum.get();
         let mut findings = Vec::new();
-        if replicas == 0 {
+        if replicas == 0 && !effective.is_floor {
             if !self.allow_zero {
                 findings.push(effective.finding(
                     "allowZero",
@@ -79,7 +123,7 @@ impl Check for Settings {
             let required = format!("is below the minimum {minimum}");
             findings.push(effective.finding("minimum", self.action, required, minimum, minimum - replicas));
         }
-        if replicas.is_multiple_of(2) {
+        if replicas != 0 && replicas.is_multiple_of(2) {
             findings.push(Finding {
                 remedy: format!(
                     "set {} to an odd number, as {replicas} tolerates no more losses than {}",
@@ -96,6 +140,8 @@ impl Check for Settings {
 /// The replicas that there will be in the end, and the field that decides on them (L80).
 struct Effective {
     replicas: u32,
+    /// Whether that is the least that an autoscaler asks for: it decides when there are more, so that zero is too few.
+    is_floor: bool,
     path: &'static str,
     field: String,
     rests_on: Evidence,
@@ -103,7 +149,7 @@ struct Effective {
 
 impl Effective {
     /// The `minReplicas` of the autoscaler that targets the StatefulSet, the smallest of several; else `spec.replicas`, and so
-    /// too at zero, which switches the autoscaler off.
+    /// too at zero, which switches off an autoscaler that can't itself scale to zero.
     fn of(subject: &Subject<'_>) -> Self {
         let own = subject.statefulset.replicas;
         let autoscaler =
@@ -113,15 +159,22 @@ impl Effective {
             Way::Scale { .. } => Evidence::PARENT,
             _ => Evidence::AUTOSCALERS,
         };
-        match autoscaler.filter(|_| own != 0) {
+        match autoscaler.filter(|autoscaler| own != 0 || autoscaler.min_replicas == 0) {
             Some(autoscaler) => Self {
+                is_floor: true,
                 replicas: u32::try_from(autoscaler.min_replicas).unwrap_or(0),
                 path: "spec.minReplicas",
                 field: format!("spec.minReplicas of HorizontalPodAutoscaler {}", autoscaler.name),
                 rests_on,
             },
             // The API server rejects negative counts.
-            None => Self { replicas: u32::try_from(own).unwrap_or(0), path: FIELD, field: FIELD.to_owned(), rests_on },
+            None => Self {
+                replicas: u32::try_from(own).unwrap_or(0),
+                is_floor: false,
+                path: FIELD,
+                field: FIELD.to_owned(),
+                rests_on,
+            },
         }
     }
 
@@ -138,6 +191,10 @@ impl Effective {
 
 fn yes() -> bool {
     true
+}
+
+fn warn() -> Action {
+    Action::Warn
 }
 
 #[cfg(test)]
@@ -177,7 +234,13 @@ mod tests {
     #[case::autoscaler_asks_for_enough(1, 3, None)]
     #[case::autoscaler_will_scale_down(3, 1, Some("spec.minReplicas of HorizontalPodAutoscaler web: 1"))]
     #[case::zero_switches_it_off(0, 1, None)]
-    fn an_autoscaler_decides_l80(#[case] replicas: i32, #[case] min_replicas: i32, #[case] expected: Option<&str>) {
+    #[case::a_floor_of_zero_is_too_few(3, 0, Some("spec.minReplicas of HorizontalPodAutoscaler web: 0"))]
+    #[case::zero_does_not_switch_that_off(0, 0, Some("spec.minReplicas of HorizontalPodAutoscaler web: 0"))]
+    fn an_autoscaler_decides_l80_l136(
+        #[case] replicas: i32,
+        #[case] min_replicas: i32,
+        #[case] expected: Option<&str>,
+    ) {
         let autoscaler = json!({
             "metadata": {"name": "web", "namespace": "shop"},
             "spec": {

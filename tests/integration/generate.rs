@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use quorate::facts::{Node, Surroundings};
+use quorate::facts::{Claims, Node, Surroundings};
 use quorate::policy::{Policy, Spec};
 use serde_json::{Value, json};
 
@@ -259,6 +259,7 @@ pub(crate) fn surroundings() -> impl Strategy<Value = Surroundings> {
             let node: Node = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
             (name, Arc::new(node))
         });
-        Surroundings { nodes: Arc::new(nodes.collect()), has_claims, ..Surroundings::default() }
+        let claims = Claims { highest: has_claims.then_some(0) };
+        Surroundings { nodes: Arc::new(nodes.collect()), claims, ..Surroundings::default() }
     })
 }

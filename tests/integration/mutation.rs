@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use quorate::facts::{Change, Old, StatefulSet, Surroundings, Way};
+use quorate::facts::{Change, Claims, Old, StatefulSet, Surroundings, Way};
 use quorate::mutate::{Injected, Injection, PatchError, is_pending, is_same_template, patch, plan};
 use quorate::policy::Policy;
 use serde_json::{Value, json};
@@ -318,7 +318,7 @@ proptest! {
         };
         let (changed, _) = updated(&with_another_image(object.clone()), &object, &around, &policies);
         prop_assert_eq!(hard(&changed), 0);
-        around.has_claims = true;
+        around.claims = Claims { highest: Some(0) };
         prop_assert_eq!(hard(&created(&object, &around, &policies).0), 0);
     }
 

@@ -101,9 +101,8 @@ fn unknown_field(field: &str, expected: &[&'static str]) -> String {
 fn home(field: &str) -> Option<&'static str> {
     match field {
         "match" | "validate" | "mutate" | "existing" | "exemptions" | "onInternalError" => Some("spec"),
-        "namespaceSelector" | "objectSelector" | "excludeNamespaces" | "excludeNames" | "ownedByOperator" => {
-            Some("spec.match")
-        }
+        "namespaceSelector" | "objectSelector" | "excludeNamespaces" | "excludeNames" | "ownedByOperator"
+        | "operators" | "appliers" => Some("spec.match"),
         "matchLabels" | "matchExpressions" => Some("spec.match.namespaceSelector or spec.match.objectSelector"),
         "podAntiAffinity" | "topologySpreadConstraints" | "onExisting" | "userTerms" => Some("spec.mutate"),
         "maxUnavailable" | "unhealthyPodEvictionPolicy" => Some("spec.podDisruptionBudget"),
