@@ -61,6 +61,18 @@ fn from_zero_is_judged_like_a_creation_l136(
     }
 }
 
+#[test]
+fn an_operator_that_the_policy_names_wakes_as_it_likes_l136() {
+    let old = statefulset(0);
+    let mut policy = from_zero();
+    policy.spec.selection.operators = from_value(json!(["autoscalers/*"])).unwrap();
+    for (account, verdict) in [("autoscalers:keda", Verdict::Warn), ("shop:keda", Verdict::Deny)] {
+        let username = format!("system:serviceaccount:{account}");
+        let change = Change { requester: Some(by(&username)), ..by_way(Way::Scale { replicas: 1 }, &old) };
+        assert_eq!(decide(&change, vec![policy.clone()]).verdict(), verdict, "{account}");
+    }
+}
+
 /// A scale request is judged by its number, but an autoscaler makes more of it at once.
 #[rstest]
 #[case::raised(Some(3), Verdict::Warn)]
