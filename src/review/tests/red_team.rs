@@ -395,3 +395,32 @@ fn what_adopts_running_pods_is_not_infeasible_l143() {
     let decision = evaluate(&create(&object), &with_nodes(2), &policies, NOW.parse().unwrap());
     assert!(decision.denial_rests_on().contains(Evidence::REVISIONS));
 }
+
+/// Only what adopts running pods is left as they are: claims or pods, and a revision of a StatefulSet of this name (L94, L143).
+#[rstest]
+#[case::nothing(false, false, false, true)]
+#[case::claims_alone(false, true, false, true)]
+#[case::pods_of_nobody(false, false, true, true)]
+#[case::a_revision_alone(true, false, false, true)]
+#[case::a_revision_and_claims(true, true, false, false)]
+#[case::a_revision_and_pods(true, false, true, false)]
+fn what_adopts_running_pods_is_left_alone_l143(
+    #[case] has_revision: bool,
+    #[case] has_claims: bool,
+    #[case] has_pods: bool,
+    #[case] injected: bool,
+) {
+    let object = statefulset(3);
+    let around = Surroundings {
+        claims: has_claims.then_some(0).into_iter().collect(),
+        has_pods,
+        orphaned_revisions: has_revision.then(Revision::default).into_iter().collect(),
+        ..surroundings()
+    };
+    let policies = [spreading(json!({}))];
+    let plan = injection(&create(&object), &around, &policies, NOW.parse().unwrap());
+    assert_eq!(plan.injection != mutate::Injection::Nothing, injected);
+    // The other webhook says that what is left alone is yet to come.
+    let set = PolicySet::new(vec![(*policies[0]).clone()]);
+    assert!(evaluate(&create(&object), &around, &set, NOW.parse().unwrap()).pending_injection);
+}
