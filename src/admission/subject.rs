@@ -185,8 +185,8 @@ fn decode_in<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>, written: &Ra
     Ok(facts)
 }
 
-/// The old object, where there is one, and the new one. What the requester writes as `deletionTimestamp` says nothing: nobody can
-/// set it, and the API server drops it from an object that is created, though only after mutation (L143).
+/// The old object, where there is one, and the new one. What the requester writes as `deletionTimestamp` says nothing: the API
+/// server drops it from an object that is created, though only after mutation, and lets nobody set it on an update (L143).
 fn decode_both<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>) -> Result<(Option<F>, F), Failure> {
     let mut before: Option<F> = match incoming.operation {
         Operation::Update => Some(decode_in(incoming, old(incoming)?)?),

@@ -251,3 +251,45 @@ fn every_failure_is_answered_in_full_l2() {
     let answer = Answer::not_reviewed().encode(&incoming);
     assert_is_well_formed(&from_slice(&answer).unwrap());
 }
+
+/// Nobody can create what is being deleted already (L143).
+#[tokio::test]
+async fn a_deletion_timestamp_of_what_is_created_says_nothing_l143() {
+    let spec = json!({
+        "validate": {"replicas": {"action": "Deny", "minimum": 3}},
+        "mutate": {"podAntiAffinity": [{"topologyKey": "kubernetes.io/hostname", "mode": "Preferred"}]},
+    });
+    let admission = admission(spec);
+    let ending = |replicas: i32| {
+        let mut object = statefulset(replicas);
+        object["metadata"]["deletionTimestamp"] = json!("2026-11-30T12:00:00Z");
+        object
+    };
+    let created = request("CREATE", &ending(3), &Value::Null);
+    let review = answer(&admission, Webhook::Mutate, &created).await.unwrap();
+    assert!(review["response"]["patch"].is_string(), "{review}");
+    let created = request("CREATE", &ending(1), &Value::Null);
+    let review = answer(&admission, Webhook::Validate, &created).await.unwrap();
+    assert_eq!(review["response"]["allowed"], false, "{review}");
+    // Nor can an update begin or end a deletion.
+    for (object, old, allowed) in [(ending(1), statefulset(3), false), (statefulset(1), ending(3), true)] {
+        let review = answer(&admission, Webhook::Validate, &request("UPDATE", &object, &old)).await.unwrap();
+        assert_eq!(review["response"]["allowed"], allowed, "{review}");
+    }
+}
+
+/// The object of a DELETE is null (L135).
+#[tokio::test]
+async fn an_autoscaler_that_is_deleted_is_decoded_from_the_old_object_l135() {
+    let admission =
+        admission(json!({"validate": {"replicas": {"action": "Deny", "minimum": 3}}, "onInternalError": "Deny"}));
+    let old = json!({
+        "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"}, "minReplicas": 3, "maxReplicas": 5},
+    });
+    let mut review = request("DELETE", &Value::Null, &old);
+    review["request"]["kind"] = json!({"group": "autoscaling", "version": "v2", "kind": "HorizontalPodAutoscaler"});
+    let review = answer(&admission, Webhook::Validate, &review).await.unwrap();
+    assert_is_well_formed(&review);
+    assert_eq!(review["response"]["allowed"], true, "{review}");
+}

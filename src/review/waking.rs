@@ -36,10 +36,9 @@ impl Waking {
             return None;
         }
         // A scale request is judged by its number, and yet an autoscaler makes more of it.
-        let raised = Situation { statefulset: after.statefulset.clone(), surroundings: around.clone() };
         let raised = settings.check(&Subject {
-            statefulset: &raised.statefulset,
-            surroundings: &raised.surroundings,
+            statefulset: &after.statefulset,
+            surroundings: around,
             way: Way::StatefulSet,
             provided: Provided::default(),
         });
@@ -54,10 +53,5 @@ pub(super) fn is_about(rule: Rule, finding: &Finding) -> bool {
 }
 
 fn may_wake(policy: &Policy, requester: Requester<'_>) -> bool {
-    requester.scales() || is_operator(policy, requester)
-}
-
-/// Whether requests of this user count as an operator's.
-fn is_operator(_policy: &Policy, _requester: Requester<'_>) -> bool {
-    false
+    requester.scales() || policy.spec.selection.is_operator(requester.username)
 }

@@ -49,8 +49,8 @@ pub struct Settings {
     /// About an absent `spec.serviceName`.
     #[serde(default)]
     pub no_service_name: Option<Action>,
-    /// About a Service that doesn't exist, or is being deleted; a warning at most in a dry run. `Warn` suits directories whose files are applied in
-    /// any order (L72).
+    /// About a Service that doesn't exist, which is a warning at most in a dry run, or is being deleted. `Warn` suits
+    /// directories whose files are applied in any order (L72).
     #[serde(default)]
     pub missing: Option<Action>,
     /// About a Service with a cluster IP, or an ExternalName.

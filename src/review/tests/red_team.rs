@@ -61,6 +61,18 @@ fn from_zero_is_judged_like_a_creation_l136(
     }
 }
 
+#[test]
+fn an_operator_that_the_policy_names_wakes_as_it_likes_l136() {
+    let old = statefulset(0);
+    let mut policy = from_zero();
+    policy.spec.selection.operators = from_value(json!(["autoscalers/*"])).unwrap();
+    for (account, verdict) in [("autoscalers:keda", Verdict::Warn), ("shop:keda", Verdict::Deny)] {
+        let username = format!("system:serviceaccount:{account}");
+        let change = Change { requester: Some(by(&username)), ..by_way(Way::Scale { replicas: 1 }, &old) };
+        assert_eq!(decide(&change, vec![policy.clone()]).verdict(), verdict, "{account}");
+    }
+}
+
 /// A scale request is judged by its number, but an autoscaler makes more of it at once.
 #[rstest]
 #[case::raised(Some(3), Verdict::Warn)]
@@ -382,4 +394,33 @@ fn what_adopts_running_pods_is_not_infeasible_l143() {
     assert_eq!(verdict(&Surroundings { claims: [0].into_iter().collect(), ..orphans }), Verdict::Warn);
     let decision = evaluate(&create(&object), &with_nodes(2), &policies, NOW.parse().unwrap());
     assert!(decision.denial_rests_on().contains(Evidence::REVISIONS));
+}
+
+/// Only what adopts running pods is left as they are: claims or pods, and a revision of a StatefulSet of this name (L94, L143).
+#[rstest]
+#[case::nothing(false, false, false, true)]
+#[case::claims_alone(false, true, false, true)]
+#[case::pods_of_nobody(false, false, true, true)]
+#[case::a_revision_alone(true, false, false, true)]
+#[case::a_revision_and_claims(true, true, false, false)]
+#[case::a_revision_and_pods(true, false, true, false)]
+fn what_adopts_running_pods_is_left_alone_l143(
+    #[case] has_revision: bool,
+    #[case] has_claims: bool,
+    #[case] has_pods: bool,
+    #[case] injected: bool,
+) {
+    let object = statefulset(3);
+    let around = Surroundings {
+        claims: has_claims.then_some(0).into_iter().collect(),
+        has_pods,
+        orphaned_revisions: has_revision.then(Revision::default).into_iter().collect(),
+        ..surroundings()
+    };
+    let policies = [spreading(json!({}))];
+    let plan = injection(&create(&object), &around, &policies, NOW.parse().unwrap());
+    assert_eq!(plan.injection != mutate::Injection::Nothing, injected);
+    // The other webhook says that what is left alone is yet to come.
+    let set = PolicySet::new(vec![(*policies[0]).clone()]);
+    assert!(evaluate(&create(&object), &around, &set, NOW.parse().unwrap()).pending_injection);
 }

@@ -1,3 +1,7 @@
 //! Ways around the guard (L131–L143), each tried as an ordinary user of one namespace on a real control plane.
 
+mod adoption;
+mod autoscalers;
+mod exemptions;
 mod histories;
+mod zero;
