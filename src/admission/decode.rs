@@ -100,7 +100,7 @@ pub(super) struct UserInfo {
 
 impl UserInfo {
     pub(super) fn requester(&self) -> Requester<'_> {
-        Requester { username: &self.username, groups: &self.groups }
+        Requester { username: &self.username, groups: &self.groups, runs_owner: false }
     }
 
     /// A user of a shape that was not expected is nobody in particular, who may exempt nothing.

@@ -10,12 +10,12 @@ use super::decode::Incoming;
 use super::failure::Failure;
 use super::response::Answer;
 use super::subject::Subject;
-use crate::cluster::Source;
-use crate::facts::{Change, Evidence, Situation, StatefulSet};
-use crate::mutate::{self, Injection};
+use crate::cluster::{ReadError, Source};
+use crate::facts::{Change, Evidence, Requester, Situation, StatefulSet};
+use crate::mutate::{self, Injection, Mark};
 use crate::plain::plain;
-use crate::policy::{OnInternalError, PolicySet};
-use crate::review::{Decision, evaluate, injection};
+use crate::policy::{OnInternalError, Policy, PolicySet};
+use crate::review::{Decision, Verdict, evaluate, injection, unverified_owner};
 use crate::telemetry::Metrics;
 
 /// What one request is judged with.
@@ -84,11 +84,22 @@ impl Judge<'_> {
                 Err(error) => return Err((on_internal_error, error.into())),
             }
             live |= missing;
-            let change = change(incoming, subject, &situation.statefulset);
-            let decision = evaluate(&change, &situation.surroundings, self.policies, now);
+            let runs_owner = self.runs_owner(incoming, &situation.statefulset).await;
+            let decide = |runs_owner| {
+                let change = change(incoming, subject, &situation.statefulset, runs_owner);
+                evaluate(&change, &situation.surroundings, self.policies, now)
+            };
+            let decision = decide(runs_owner.as_ref().is_ok_and(|runs| *runs));
             missing = decision.denial_rests_on().without(live);
             if missing == Evidence::NONE {
-                return Ok(Some(decision));
+                let denies = |decision: &Decision| decision.verdict() == Verdict::Deny;
+                return match runs_owner {
+                    // Who asks is not known, and of an operator this would not be denied.
+                    Err(error) if denies(&decision) && !denies(&decide(true)) => {
+                        Err((decision.on_internal_error(), error.into()))
+                    }
+                    _ => Ok(Some(decision)),
+                };
             }
             on_internal_error = decision.on_internal_error();
         }
@@ -105,13 +116,18 @@ impl Judge<'_> {
         }
         let mut situation = Situation { statefulset: Cow::Borrowed(&**object), surroundings };
         self.source.read(unknown, &mut situation).await?;
+        let runs_owner = self.runs_owner(incoming, object).await?;
         let around = &situation.surroundings;
         let policies = self.policies.matching(&object.metadata, &around.namespace);
-        let plan = injection(&change(incoming, subject, object), around, &policies, now);
-        let Injection::Inject { edits, record } = plan.injection else {
-            return Ok(Answer::left_alone(&policies, plan.warnings));
+        let change = change(incoming, subject, object, runs_owner);
+        let plan = injection(&change, around, &policies, now);
+        let mark = Mark::of(&object.metadata, unverified_owner(&change, &around.namespace, self.policies));
+        let edits = match &plan.injection {
+            Injection::Inject { edits, record } => Some((edits, record)),
+            Injection::Nothing if mark == Mark::Keep => return Ok(Answer::left_alone(&policies, plan.warnings)),
+            Injection::Nothing => None,
         };
-        match mutate::patch(written.get(), &edits, &record) {
+        match mutate::patch(written.get(), edits, mark) {
             Ok(patch) => Ok(Answer::patched(&policies, &patch, plan.warnings)),
             Err(error) => {
                 let failure = Failure::Patch(error);
@@ -120,6 +136,16 @@ impl Judge<'_> {
                 Ok(Answer::left_alone(&policies, Vec::new()))
             }
         }
+    }
+
+    /// Whether the requester runs the StatefulSet's owner (L133), where any policy makes a difference of that.
+    async fn runs_owner(&self, incoming: &Incoming<'_>, statefulset: &StatefulSet) -> Result<bool, ReadError> {
+        let requester = incoming.user_info.requester();
+        let matters = |policy: &Arc<Policy>| policy.spec.selection.depends_on_owner(requester.username);
+        if !self.policies.all().iter().any(matters) {
+            return Ok(false);
+        }
+        self.source.runs_owner(requester, statefulset).await
     }
 
     fn decided(&self, decision: &Decision) -> Answer {
@@ -138,12 +164,17 @@ impl Judge<'_> {
     }
 }
 
-fn change<'a>(incoming: &'a Incoming<'_>, subject: &'a Subject, object: &'a StatefulSet) -> Change<'a> {
+fn change<'a>(
+    incoming: &'a Incoming<'_>,
+    subject: &'a Subject,
+    object: &'a StatefulSet,
+    runs_owner: bool,
+) -> Change<'a> {
     Change {
         way: subject.way(),
         object,
         old: subject.old(),
         dry_run: incoming.dry_run,
-        requester: Some(incoming.user_info.requester()),
+        requester: Some(Requester { runs_owner, ..incoming.user_info.requester() }),
     }
 }

@@ -125,7 +125,7 @@ impl Cluster {
         let plan = injection(&change, &surroundings, &matching, now);
         let mutated: Option<StatefulSet> = match plan.injection {
             Injection::Inject { edits, record } => {
-                let patch = mutate::patch(&manifest.object.to_string(), &edits, &record)
+                let patch = mutate::patch(&manifest.object.to_string(), Some((&edits, &record)), mutate::Mark::Keep)
                     .with_context(|| format!("{}: can't be mutated", place()))?;
                 let mut patched = manifest.object.clone();
                 json_patch::patch(&mut patched, &patch)?;

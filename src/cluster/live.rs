@@ -17,12 +17,13 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::connect::{ConnectError, Target, config};
 use super::heard::Heard;
 use super::index::Index;
+use super::owners::{Owners, to_be_asked_about};
 use super::reflector::{Page, Reflector};
 use super::trimmed::{Trimmed, Undecodable};
 use super::{Changes, Kind, claims};
 use crate::facts::{
-    Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Revision, Service, Situation,
-    StatefulSet, Surroundings,
+    Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Requester, Revision, Service,
+    Situation, StatefulSet, Surroundings,
 };
 use crate::telemetry::{Health, State};
 
@@ -60,6 +61,7 @@ pub struct Cluster {
     /// Of each kind, a client of its own to follow it with, and when that last heard from the API server.
     watches: Arc<BTreeMap<Kind, (Client, Heard)>>,
     caches: Arc<Caches>,
+    owners: Arc<Owners>,
 }
 
 /// What a namespace holds that bears on budgets.
@@ -130,7 +132,7 @@ impl Cluster {
         for kind in Kind::ALL {
             health.set(kind.part(), State::NotReady("not listed yet".to_owned()));
         }
-        Ok(Self { client, watches: Arc::new(watches), caches: Arc::default() })
+        Ok(Self { client, watches: Arc::new(watches), caches: Arc::default(), owners: Arc::default() })
     }
 
     /// Keeps the cache of one kind in step with the API server, for ever.
@@ -205,6 +207,26 @@ impl Cluster {
         })
     }
 
+    /// The same, where an owner of a kind that the cluster doesn't serve is nobody's (L133). One of which that can't be told stays
+    /// what it is.
+    pub async fn with_served_owners(&self, mut inside: Inside) -> Inside {
+        for statefulset in &mut inside.statefulsets {
+            let Some(owner) = statefulset.metadata.controller.as_ref().filter(|_| statefulset.metadata.is_operators())
+            else {
+                continue;
+            };
+            match self.owners.serves(&self.client, owner).await {
+                Ok(true) => {}
+                Ok(false) => Arc::make_mut(statefulset).metadata.unverified_owner = true,
+                Err(error) => {
+                    tracing::warn!(namespace = inside.namespace.name, %error, "can't tell which owners are served");
+                    break;
+                }
+            }
+        }
+        inside
+    }
+
     /// A StatefulSet that the caches know.
     pub(super) fn statefulset(&self, namespace: &str, name: &str) -> Option<Arc<StatefulSet>> {
         self.caches.statefulsets.get(namespace, name)
@@ -237,6 +259,22 @@ impl Cluster {
             orphaned_revisions: Vec::new(),
         };
         (surroundings, unknown)
+    }
+
+    /// Whether the requester runs the custom resource that controls the StatefulSet (L133).
+    pub(super) async fn runs_owner(
+        &self,
+        requester: Requester<'_>,
+        statefulset: &StatefulSet,
+    ) -> Result<bool, ReadError> {
+        match to_be_asked_about(requester, statefulset) {
+            Some(owner) => {
+                let namespace = &statefulset.metadata.namespace;
+                // Boxed, as only an operator comes here.
+                Box::pin(self.owners.runs(&self.client, requester, owner, namespace)).await
+            }
+            None => Ok(false),
+        }
     }
 
     /// Reads what a decision rests on from the API server, concurrently and under one deadline. `false` where the StatefulSet

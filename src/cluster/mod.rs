@@ -5,6 +5,7 @@
 //! under one deadline (L34). While the API server says nothing, the caches go on answering with what they know, and it shows how
 //! old that is.
 
+mod answers;
 mod changes;
 mod claims;
 mod connect;
@@ -12,6 +13,7 @@ mod heard;
 mod index;
 mod kind;
 mod live;
+mod owners;
 mod reflector;
 mod registration;
 mod single;

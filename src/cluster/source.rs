@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Kind;
 use super::live::{Cluster, ReadError};
 use crate::facts::{
-    Autoscaler, Budget, ByName, Evidence, Namespace, Node, Service, Situation, StatefulSet, Surroundings,
+    Autoscaler, Budget, ByName, Evidence, Namespace, Node, Requester, Service, Situation, StatefulSet, Surroundings,
 };
 
 /// Where surroundings come from.
@@ -66,6 +66,19 @@ impl Source {
         match self {
             Self::Cluster(cluster) => cluster.silences(),
             Self::Objects(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the requester is a ServiceAccount of another namespace that runs the custom resource which controls the StatefulSet
+    /// (L133). Without a cluster, none is known to.
+    ///
+    /// # Errors
+    ///
+    /// The API server can't be asked, or doesn't answer in time.
+    pub async fn runs_owner(&self, requester: Requester<'_>, statefulset: &StatefulSet) -> Result<bool, ReadError> {
+        match self {
+            Self::Cluster(cluster) => cluster.runs_owner(requester, statefulset).await,
+            Self::Objects(_) => Ok(false),
         }
     }
 

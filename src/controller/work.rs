@@ -139,6 +139,7 @@ impl<'a> Work<'a> {
         if inside.namespace.terminating {
             return looked;
         }
+        let inside = self.controller.cluster.with_served_owners(inside).await;
         if thoroughly {
             match overlaps(self.writes.client.clone(), &inside).await {
                 Ok(found) => looked.overlaps = Some(found),

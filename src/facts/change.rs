@@ -100,13 +100,16 @@ pub struct Requester<'a> {
     pub username: &'a str,
     /// The user's groups.
     pub groups: &'a [String],
+    /// Whether this is a ServiceAccount of another namespace that may update the status of the custom resource that controls
+    /// the StatefulSet, and the cluster serves that kind (L133).
+    pub runs_owner: bool,
 }
 
 impl Requester<'_> {
-    /// Whether this is a ServiceAccount: a program in the cluster rather than a person.
+    /// The namespace of the ServiceAccount that this is: a program in the cluster rather than a person.
     #[must_use]
-    pub fn is_service_account(&self) -> bool {
-        self.username.starts_with("system:serviceaccount:")
+    pub fn account_namespace(&self) -> Option<&str> {
+        self.username.strip_prefix("system:serviceaccount:")?.split_once(':').map(|(namespace, _)| namespace)
     }
 
     /// Whether this is the namespace controller or the garbage collector, which finish what was decided before (L98).

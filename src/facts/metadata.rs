@@ -25,6 +25,23 @@ pub struct Metadata {
     pub terminating: bool,
     /// The ownerReference with `controller: true`.
     pub controller: Option<Owner>,
+    /// Whether no operator has written that owner yet: [`UNVERIFIED_OWNER`] names it, or there is no room for that.
+    pub unverified_owner: bool,
+}
+
+/// The annotation that names the uid of a controlling owner that no operator has written yet (L133).
+pub const UNVERIFIED_OWNER: &str = "quorate.dev/unverified-owner";
+
+/// How many bytes the keys and values of an object's annotations may have together
+/// (`TotalAnnotationSizeLimitB` in `apimachinery/pkg/api/validation`).
+pub const MOST_ANNOTATED: usize = 256 << 10;
+
+impl Metadata {
+    /// Whether a custom resource controls the object, and an operator has written that or may have.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        !self.unverified_owner && self.controller.as_ref().is_some_and(Owner::is_custom)
+    }
 }
 
 /// The object that controls another one.
@@ -79,7 +96,7 @@ const BUILT_IN: &[&str] = &[
 impl Owner {
     /// Whether it is of an API group that is not Kubernetes' own: somebody's custom resource, which an operator looks after.
     #[must_use]
-    pub fn is_operator(&self) -> bool {
+    pub fn is_custom(&self) -> bool {
         !BUILT_IN.contains(&self.group())
     }
 
@@ -117,7 +134,14 @@ struct WireOwner {
 
 impl From<Wire> for Metadata {
     fn from(wire: Wire) -> Self {
+        let controller = wire
+            .owner_references
+            .into_iter()
+            .flatten()
+            .find(|reference| reference.controller == Some(true))
+            .map(|reference| reference.owner);
         let mut annotations = wire.annotations;
+        let unverified_owner = controller.as_ref().is_some_and(|owner| is_unverified(owner, &annotations));
         annotations.retain(|key, _| key.starts_with(ANNOTATION_PREFIX));
         Self {
             namespace: wire.namespace.unwrap_or_default(),
@@ -127,12 +151,19 @@ impl From<Wire> for Metadata {
             labels: wire.labels,
             annotations,
             terminating: wire.deletion_timestamp.is_some(),
-            controller: wire
-                .owner_references
-                .into_iter()
-                .flatten()
-                .find(|reference| reference.controller == Some(true))
-                .map(|reference| reference.owner),
+            controller,
+            unverified_owner,
+        }
+    }
+}
+
+fn is_unverified(owner: &Owner, annotations: &Labels) -> bool {
+    match annotations.get(UNVERIFIED_OWNER) {
+        Some(uid) => *uid == owner.uid,
+        // Somebody may fill the annotations to keep ours out.
+        None => {
+            let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+            bytes + UNVERIFIED_OWNER.len() + owner.uid.len() > MOST_ANNOTATED
         }
     }
 }

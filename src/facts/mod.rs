@@ -21,7 +21,7 @@ mod surroundings;
 pub use autoscaler::Autoscaler;
 pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEvictionPolicy, budget_name};
 pub use change::{Change, Old, Requester, Situation, Way};
-pub use metadata::{Metadata, Owner};
+pub use metadata::{MOST_ANNOTATED, Metadata, Owner, UNVERIFIED_OWNER};
 pub use namespace::Namespace;
 pub use node::{Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Taint, Toleration};
 pub use revision::Revision;

@@ -8,6 +8,7 @@
 mod edit;
 mod feasibility;
 mod injection;
+mod mark;
 mod patch;
 mod reach;
 mod record;
@@ -16,6 +17,7 @@ mod wanted;
 
 pub use edit::{Edits, Item};
 pub use injection::{Injection, Plan, infeasible, is_pending, plan};
+pub use mark::Mark;
 pub use patch::{PatchError, is_same_template, patch};
 pub use reach::{Beyond, beyond};
 pub use record::{Injected, RECORD};

@@ -17,7 +17,8 @@ use serde_json::{Map, Value};
 
 use super::edit::{drop_marked, ours_in};
 use super::touched::touched;
-use super::{Edits, Injected, Item, RECORD};
+use super::{Edits, Injected, Item, Mark, RECORD};
+use crate::facts::{MOST_ANNOTATED, UNVERIFIED_OWNER};
 
 /// Why there is no patch.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +46,8 @@ const CONSTRAINTS: &str = "topologySpreadConstraints";
 const POD: [&str; 3] = ["spec", "template", "spec"];
 const ANTI_AFFINITY: [&str; 5] = ["spec", "template", "spec", "affinity", "podAntiAffinity"];
 const ANNOTATIONS: [&str; 2] = ["metadata", "annotations"];
-/// How many bytes the keys and values of an object's annotations may have together
-/// (`TotalAnnotationSizeLimitB` in `apimachinery/pkg/api/validation`).
-const MOST_ANNOTATED: usize = 256 << 10;
 
-/// The patch that changes the object's lists as `edits` says and records what is ours.
+/// The patch that changes the object's lists as `injection` says, records what is ours, and marks the owner.
 ///
 /// It is applied to all that it may touch, and what comes of that is decoded: nothing else changes. The rest is as the API server
 /// wrote it, perhaps a newer one than our types know, and is passed over.
@@ -58,17 +56,23 @@ const MOST_ANNOTATED: usize = 256 << 10;
 ///
 /// The patch would not apply, or what it makes is no StatefulSet; the API server would turn that into an internal error that
 /// `failurePolicy: Ignore` does not cover.
-pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<Patch, PatchError> {
+pub fn patch(object: &str, injection: Option<(&Edits, &Injected)>, mark: Mark<'_>) -> Result<Patch, PatchError> {
     let mut draft = Draft { object: touched(object).map_err(PatchError::Decode)?, operations: Vec::new() };
-    draft.edit(&ANTI_AFFINITY, REQUIRED, &edits.required)?;
-    draft.edit(&ANTI_AFFINITY, PREFERRED, &edits.preferred)?;
-    draft.edit(&POD, CONSTRAINTS, &edits.topology_spread_constraints)?;
-    if record.is_empty() {
-        draft.remove_member(&ANNOTATIONS, RECORD)?;
-    } else {
-        let text = serde_json::to_string(record).map_err(PatchError::Encode)?;
-        draft.set(&ANNOTATIONS, RECORD, Value::String(text))?;
-        draft.limit_annotations()?;
+    if let Some((edits, record)) = injection {
+        draft.edit(&ANTI_AFFINITY, REQUIRED, &edits.required)?;
+        draft.edit(&ANTI_AFFINITY, PREFERRED, &edits.preferred)?;
+        draft.edit(&POD, CONSTRAINTS, &edits.topology_spread_constraints)?;
+        if record.is_empty() {
+            draft.remove_member(&ANNOTATIONS, RECORD)?;
+        } else {
+            let text = serde_json::to_string(record).map_err(PatchError::Encode)?;
+            draft.annotate(RECORD, text)?;
+        }
+    }
+    match mark {
+        Mark::Keep => {}
+        Mark::Set(uid) => draft.annotate(UNVERIFIED_OWNER, uid.to_owned())?,
+        Mark::Remove => draft.remove_member(&ANNOTATIONS, UNVERIFIED_OWNER)?,
     }
     StatefulSet::deserialize(&draft.object).map_err(PatchError::Verify)?;
     Ok(Patch(draft.operations))
@@ -236,8 +240,9 @@ impl Draft {
         self.apply(remove(&path(&whole, &[])))
     }
 
-    /// Injecting must not make of a good object one that the API server rejects.
-    fn limit_annotations(&self) -> Result<(), PatchError> {
+    /// Sets an annotation. That must not make of a good object one that the API server rejects.
+    fn annotate(&mut self, key: &str, value: String) -> Result<(), PatchError> {
+        self.set(&ANNOTATIONS, key, Value::String(value))?;
         let annotations = self.at(&ANNOTATIONS).and_then(Value::as_object).into_iter().flatten();
         let bytes = annotations.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
         if bytes > MOST_ANNOTATED { Err(PatchError::Annotations(bytes)) } else { Ok(()) }

@@ -10,7 +10,7 @@ use super::{
     WhenInfeasible, WhenUnsatisfiable,
 };
 use crate::budget::{Reason, Terms, quorum};
-use crate::facts::{Amount, Owner, StatefulSet};
+use crate::facts::{Amount, StatefulSet};
 
 /// A wish to keep the pods of a StatefulSet apart on one topology key, and the policy that it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +107,7 @@ fn strongest<W, S: Ord>(
 ///
 /// They want none, and why.
 pub fn budget(statefulset: &StatefulSet, policies: &[Arc<Policy>]) -> Result<Terms, Reason> {
-    let operators = statefulset.metadata.controller.as_ref().is_some_and(Owner::is_operator);
+    let operators = statefulset.metadata.is_operators();
     let replicas = statefulset.replicas.max(1);
     let mut reason = Reason::NotAsked;
     let mut strictest: Option<Terms> = None;

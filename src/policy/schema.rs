@@ -86,6 +86,12 @@ impl Match {
         self.operators.iter().any(|pattern| pattern.matches(username))
     }
 
+    /// Whether it depends on the StatefulSet's owner whether requests of this user count as an operator's.
+    #[must_use]
+    pub fn depends_on_owner(&self, username: &str) -> bool {
+        self.owned_by_operator == OwnedByOperator::Warn && !self.is_operator(username) && !self.is_applier(username)
+    }
+
     /// Whether this user applies what people wrote, and so is never taken for an operator.
     #[must_use]
     pub fn is_applier(&self, username: &str) -> bool {

@@ -68,6 +68,17 @@ impl PolicySet {
         candidates.filter(|policy| policy.matches(statefulset, namespace)).cloned().collect()
     }
 
+    /// The policies that are about a Namespace, whichever of its StatefulSets they are about, by name.
+    pub fn of_namespace<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Policy> {
+        let is_about = |policy: &&Policy| {
+            let selection = &policy.spec.selection;
+            selection.namespace_selector.as_ref().is_none_or(|selector| selector.matches(&namespace.labels))
+                && !selection.exclude_namespaces.iter().any(|pattern| pattern.matches(&namespace.name))
+        };
+        let policies = if self.governs(&namespace.name) { self.policies.as_slice() } else { &[] };
+        policies.iter().map(Arc::as_ref).filter(is_about)
+    }
+
     /// What to answer about an object of which too little is known to tell which policies match: the strictest word of any.
     #[must_use]
     pub fn on_internal_error(&self) -> OnInternalError {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 
+use super::Violation;
 use super::injection::injects;
-use super::{Violation, ownership};
 use crate::facts::{Change, Evidence, Metadata, Requester, Way};
 use crate::policy::{EndOfDay, Exemptions, Policy};
 use crate::rules::{Action, Finding, Rule};
@@ -154,13 +154,7 @@ pub(super) fn review(
             let judges_rules = policy.spec.exemptions.is_some() || !some_allow;
             (exemption.is_about_rules() && judges_rules) || (exemption.no_injection && injects(policy))
         })
-        .filter_map(|policy| {
-            let mut violation = exemption.denial(policy, change.requester, is_new, now)?;
-            if ownership::spares(policy, change) {
-                violation.action = violation.action.min(Action::Warn);
-            }
-            Some(violation)
-        })
+        .filter_map(|policy| exemption.denial(policy, change.requester, is_new, now))
         .collect()
 }
 

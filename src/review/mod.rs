@@ -20,7 +20,7 @@ use jiff::Timestamp;
 pub use decision::{Decision, MOST_TOLD, Verdict};
 pub use exemption::{Exemption, exempted};
 pub use injection::{injection, lacks_injection};
-pub use ownership::acting;
+pub use ownership::{acting, unverified_owner};
 pub use violation::Violation;
 use waking::Waking;
 

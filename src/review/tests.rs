@@ -11,7 +11,7 @@ use crate::rules::Rule;
 mod red_team;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
-const DEVELOPER: Requester<'static> = Requester { username: "developer", groups: &[] };
+const DEVELOPER: Requester<'static> = Requester { username: "developer", groups: &[], runs_owner: false };
 
 fn statefulset(replicas: i32) -> StatefulSet {
     from_value(json!({
@@ -158,9 +158,9 @@ fn an_unchanged_exemption_is_not_reviewed_again_l22(#[case] annotations: Value) 
     assert_eq!(decide(&create(&old), vec![policy]).verdict(), Verdict::Deny);
 }
 
-/// An operator may copy annotations of its custom resource.
+/// An operator may copy annotations of its custom resource, which a person wrote.
 #[test]
-fn an_operator_is_only_warned_about_an_exemption_l27() {
+fn an_exemption_that_an_operator_writes_is_reviewed_as_any_other_l133() {
     let mut object = statefulset(3);
     object.metadata.annotations.insert("quorate.dev/exempt".to_owned(), "replicas".to_owned());
     object.metadata.controller = Some(Owner {
@@ -169,11 +169,12 @@ fn an_operator_is_only_warned_about_an_exemption_l27() {
         name: "db".to_owned(),
         uid: String::new(),
     });
-    let operator = Requester { username: "system:serviceaccount:operators:database", groups: &[] };
-    let by_operator = Change { requester: Some(operator), ..create(&object) };
-    let policy = policy("strict", json!({"exemptions": {"groups": ["platform"]}}));
-    assert_eq!(decide(&by_operator, vec![policy.clone()]).verdict(), Verdict::Warn);
-    assert_eq!(decide(&create(&object), vec![policy]).verdict(), Verdict::Deny);
+    let by_operator = Change { requester: Some(OPERATOR), ..create(&object) };
+    let policy =
+        policy("strict", json!({"match": {"operators": ["operators/*"]}, "exemptions": {"groups": ["platform"]}}));
+    for change in [by_operator, create(&object)] {
+        assert_eq!(decide(&change, vec![policy.clone()]).verdict(), Verdict::Deny);
+    }
 }
 
 #[test]
@@ -401,7 +402,7 @@ fn the_last_steps_of_a_deletion_pass_l98() {
     assert_eq!(decide(&change, &around), Verdict::Deny);
     for username in ["namespace-controller", "generic-garbage-collector"] {
         let username = format!("system:serviceaccount:kube-system:{username}");
-        let change = Change { requester: Some(Requester { username: &username, groups: &[] }), ..change };
+        let change = Change { requester: Some(Requester { username: &username, ..DEVELOPER }), ..change };
         assert_eq!(decide(&change, &around), Verdict::Allow);
     }
     let mut terminating = around.clone();
@@ -412,7 +413,8 @@ fn the_last_steps_of_a_deletion_pass_l98() {
     assert_eq!(decide(&Change { object: &going, ..change }, &around), Verdict::Allow);
 }
 
-const OPERATOR: Requester<'static> = Requester { username: "system:serviceaccount:operators:db", groups: &[] };
+const OPERATOR: Requester<'static> =
+    Requester { username: "system:serviceaccount:operators:db", groups: &[], runs_owner: true };
 
 #[rstest]
 #[case::by_its_operator("db.example.com/v1", OPERATOR, Verdict::Warn)]
@@ -475,7 +477,7 @@ fn an_exemption_counts(
 ) {
     let object = exempt(statefulset(1), rules, reason, until);
     let admin = [String::from("platform-admins")];
-    let requester = Some(Requester { username: "ada", groups: &admin });
+    let requester = Some(Requester { username: "ada", groups: &admin, runs_owner: false });
     let change = Change { requester, ..create(&object) };
     assert_eq!(decide(&change, vec![exempting()]).verdict(), verdict);
     assert_eq!(
@@ -494,7 +496,7 @@ fn who_may_exempt_is_reviewed_when_one_is_added_or_extended() {
     let short = exempt(statefulset(1), "replicas", Some("why"), Some("2026-12-01"));
     let long = exempt(statefulset(1), "replicas", Some("why"), Some("2026-12-31"));
     let more = exempt(statefulset(1), "replicas,spread", Some("why"), Some("2026-12-01"));
-    let gitops = Requester { username: "gitops", groups: &[] };
+    let gitops = Requester { username: "gitops", ..DEVELOPER };
     let verdict = |old: &StatefulSet, new: &StatefulSet, requester| {
         let change = Change { requester: Some(requester), ..update(new, old) };
         decide(&change, vec![exempting()]).verdict()
@@ -580,7 +582,7 @@ fn injection_is_disabled_under_the_rules_of_exemptions(
     let spec = if exemptions.is_null() { json!({}) } else { json!({"exemptions": exemptions}) };
     let policies = [spreading(spec)];
     assert_eq!(is_injected(&create(&object), &policies), injected);
-    let by_gitops = Requester { username: "gitops", groups: &[] };
+    let by_gitops = Requester { username: "gitops", ..DEVELOPER };
     let change = Change { requester: Some(by_gitops), ..create(&object) };
     let decision = decide(&change, vec![(*policies[0]).clone()]);
     let told = if injected { Verdict::Warn } else { Verdict::Allow };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use quorate::facts::{Change, Claims, Old, StatefulSet, Surroundings, Way};
-use quorate::mutate::{Injected, Injection, PatchError, is_pending, is_same_template, patch, plan};
+use quorate::mutate::{Injected, Injection, Mark, PatchError, is_pending, is_same_template, patch, plan};
 use quorate::policy::Policy;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn decodes(object: &Value) -> bool {
 fn mutated(change: &Change<'_>, object: &Value, around: &Surroundings, policies: &[Arc<Policy>]) -> (Value, usize) {
     match plan(change, around, policies).injection {
         Injection::Inject { edits, record } => {
-            let patch = patch(&object.to_string(), &edits, &record).unwrap();
+            let patch = patch(&object.to_string(), Some((&edits, &record)), Mark::Keep).unwrap();
             let mut patched = object.clone();
             json_patch::patch(&mut patched, &patch).unwrap();
             assert!(decodes(&patched), "{patched:#}");
@@ -198,7 +198,7 @@ fn what_ours_would_replace_is_kept_l3() {
     else {
         panic!("the facts have no term, so that one is wanted")
     };
-    assert!(matches!(patch(&object.to_string(), &edits, &record), Err(PatchError::Apply(_))));
+    assert!(matches!(patch(&object.to_string(), Some((&edits, &record)), Mark::Keep), Err(PatchError::Apply(_))));
 }
 
 prop_compose! {

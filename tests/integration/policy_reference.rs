@@ -168,6 +168,7 @@ fn kind(schema: &Value, field: &Value) -> String {
         "object" => "mapping".to_owned(),
         "string" if field["format"] == "date" => "date".to_owned(),
         "string" if field["pattern"].as_str().is_some_and(|pattern| pattern.ends_with("%$")) => "percentage".to_owned(),
+        "string" if field["pattern"] == "^[^/]+/[^/]+$" => "glob".to_owned(),
         "string" if field["pattern"].is_string() => "label key".to_owned(),
         "string" => "text".to_owned(),
         other => panic!("what is a {other:?}? {field}"),

@@ -10,7 +10,7 @@ fn from_zero() -> Policy {
 }
 
 fn by(username: &str) -> Requester<'_> {
-    Requester { username, groups: &[] }
+    Requester { username, groups: &[], runs_owner: false }
 }
 
 /// From zero to too few is what a creation with so few is, whoever took the steps before (L136).

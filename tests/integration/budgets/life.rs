@@ -246,11 +246,13 @@ fn overlapping_statefulsets_share_one_l50_l56() {
 fn what_an_operator_owns_has_none_unless_the_policy_enforces_l27() {
     for (policy, expected) in [("quorum", &[][..]), ("enforcing", &["owned-quorate"][..])] {
         let (cluster, namespace) = namespace("owned", policy);
-        let operator = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "operator"}});
+        define_postgresql(cluster);
+        let operator =
+            json!({"apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "metadata": {"name": "operator"}});
         apply(cluster, &namespace, &operator);
-        let uid = cluster.object(&namespace, "configmap", "operator").unwrap()["metadata"]["uid"].clone();
+        let uid =
+            cluster.object(&namespace, "postgresqls.acid.zalan.do", "operator").unwrap()["metadata"]["uid"].clone();
         let mut owned = statefulset("owned", 2, &app("owned"));
-        // The garbage collector can't look for a kind that isn't served, and leaves what it owns alone.
         owned["metadata"]["ownerReferences"] = json!([
             {"apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "name": "operator", "uid": uid, "controller": true}
         ]);
@@ -258,6 +260,29 @@ fn what_an_operator_owns_has_none_unless_the_policy_enforces_l27() {
         apply(cluster, &namespace, &statefulset("plain", 2, &app("plain")));
         budgets_are(cluster, &namespace, &[expected, &["plain-quorate"]].concat());
     }
+}
+
+/// The kind that Zalando's operator looks after; one that isn't served is nobody's (L133).
+fn define_postgresql(cluster: &ControlPlane) {
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "postgresqls.acid.zalan.do"},
+        "spec": {
+            "group": "acid.zalan.do",
+            "scope": "Namespaced",
+            "names": {"kind": "postgresql", "listKind": "postgresqlList", "plural": "postgresqls", "singular": "postgresql"},
+            "versions": [{
+                "name": "v1",
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                "subresources": {"status": {}},
+            }],
+        },
+    });
+    cluster.apply(&definition.to_string()).unwrap();
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd/postgresqls.acid.zalan.do"]).ok().unwrap();
 }
 
 /// L94: with the StatefulSet goes its budget, and a new one of its name has one of its own.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate::facts::{Change, Node, StatefulSet, Way};
 use quorate::files::manifests;
-use quorate::mutate::{Injection, patch, plan};
+use quorate::mutate::{Injection, Mark, patch, plan};
 use quorate::policy::{Policy, Spec};
 use rstest::rstest;
 use serde_json::json;
@@ -34,7 +34,7 @@ fn injected(fixture: &str) -> String {
     let plan = plan(&change, &objects.around(&facts), &policies);
     let mut told = plan.warnings;
     if let Injection::Inject { edits, record } = plan.injection {
-        let patch = patch(&object.to_string(), &edits, &record).unwrap();
+        let patch = patch(&object.to_string(), Some((&edits, &record)), Mark::Keep).unwrap();
         let added = patch.0.iter().map(ToString::to_string).filter(|operation| !operation.contains("annotations"));
         told.extend(added);
     }

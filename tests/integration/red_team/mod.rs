@@ -4,4 +4,5 @@ mod adoption;
 mod autoscalers;
 mod exemptions;
 mod histories;
+mod operators;
 mod zero;

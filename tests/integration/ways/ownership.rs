@@ -20,11 +20,27 @@ fn define_clusters(cluster: &ControlPlane) {
                 "served": true,
                 "storage": true,
                 "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+                "subresources": {"status": {}},
             }],
         },
     });
     cluster.apply(&definition.to_string()).unwrap();
     cluster.kubectl(&["wait", "--for=condition=Established", "crd/databaseclusters.operator.example"]).ok().unwrap();
+    // The ServiceAccount that runs them.
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "databaseclusters"},
+        "rules": [{"apiGroups": ["operator.example"], "resources": ["databaseclusters/status"], "verbs": ["update"]}],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "databaseclusters"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "databaseclusters"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "gitops-system", "name": "gitops"}],
+    });
+    cluster.apply_all(&[role, binding]).unwrap();
 }
 
 /// A database that an object of the place owns.
