@@ -49,13 +49,11 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
         return Plan::NOTHING;
     }
     let Some(old) = change.old else {
-        return match adopted(around) {
-            Some(revision) => adopt(object, &revision.template, around, policies),
-            None => {
-                let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
-                replace(object, &own(object), moment, around, policies)
-            }
-        };
+        if let Some(revision) = adopted(around) {
+            return adopt(object, &revision.template, around, policies);
+        }
+        let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
+        return replace(object, &own(object), moment, around, policies);
     };
     let ours = own(old.object);
     if old.template_changed {
