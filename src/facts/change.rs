@@ -118,7 +118,7 @@ impl Requester<'_> {
         self.is_controller(&["namespace-controller", "generic-garbage-collector"])
     }
 
-    /// Whether this is an autoscaler: the controller of HorizontalPodAutoscalers, or KEDA's operator, which wakes from zero.
+    /// Whether this is an autoscaler: the controller of every HorizontalPodAutoscaler, or KEDA's operator, which wakes from zero.
     #[must_use]
     pub fn scales(&self) -> bool {
         self.is_controller(&["horizontal-pod-autoscaler"])

@@ -49,13 +49,11 @@ pub fn plan(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]
         return Plan::NOTHING;
     }
     let Some(old) = change.old else {
-        return match adopted(around) {
-            Some(revision) => adopt(object, &revision.template, policies),
-            None => {
-                let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
-                replace(object, &own(object), moment, around, policies)
-            }
-        };
+        if let Some(revision) = adopted(around) {
+            return adopt(object, &revision.template, around, policies);
+        }
+        let moment = if around.has_claims() { Moment::Pinned } else { Moment::Fresh };
+        return replace(object, &own(object), moment, around, policies);
     };
     let ours = own(old.object);
     if old.template_changed {
@@ -128,8 +126,9 @@ fn replace(
     act(object, edits, injected, warnings)
 }
 
-/// What the running pods have of ours comes back, though its record went with the StatefulSet that was deleted.
-fn adopt(object: &StatefulSet, running: &PodTemplate, policies: &[Arc<Policy>]) -> Plan {
+/// What the running pods have of ours comes back, though its record went with the StatefulSet that was deleted. Where its user
+/// places pods in another way now, they restart anyway, and it is an update of the template.
+fn adopt(object: &StatefulSet, running: &PodTemplate, around: &Surroundings, policies: &[Arc<Policy>]) -> Plan {
     let (placements, spreadings) = (placements(policies), spreadings(policies));
     let is_wanted = |key: &str| {
         key == "kubernetes.io/hostname"
@@ -137,6 +136,14 @@ fn adopt(object: &StatefulSet, running: &PodTemplate, policies: &[Arc<Policy>]) 
             || spreadings.iter().any(|wish| wish.topology_key.as_str() == key)
     };
     let ours = Injected::recognised(running, &object.template, &object.selector, is_wanted).and(own(object));
+    let [before, now] = [running, &object.template].map(|template| {
+        let mut users = template.clone();
+        without(&mut users, &ours);
+        (users.pod_anti_affinity, users.topology_spread_constraints)
+    });
+    if before != now {
+        return replace(object, &own(object), Moment::Existing(&ours), around, policies);
+    }
     let edits = Edits::restore(&object.template, running, &ours);
     act(object, edits, ours, Vec::new())
 }

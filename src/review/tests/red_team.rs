@@ -396,6 +396,31 @@ fn what_adopts_running_pods_is_not_infeasible_l143() {
     assert!(decision.denial_rests_on().contains(Evidence::REVISIONS));
 }
 
+/// Where the pods that run are placed in another way, they restart anyway: nobody gets rid of ours by terms that come and go.
+#[test]
+fn what_is_placed_in_another_way_is_injected_though_it_adopts_l143() {
+    let object = statefulset(3);
+    let constraint = json!({
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app": "db"}, "matchExpressions": []},
+        "matchLabelKeys": ["version"],
+    });
+    let mut revision = Revision { template: object.template.clone(), ..Revision::default() };
+    let around = |revision: &Revision| Surroundings {
+        claims: [0].into_iter().collect(),
+        orphaned_revisions: vec![revision.clone()],
+        ..surroundings()
+    };
+    let policies = [spreading(json!({}))];
+    let plan =
+        |revision: &Revision| injection(&create(&object), &around(revision), &policies, NOW.parse().unwrap()).injection;
+    assert_eq!(plan(&revision), mutate::Injection::Nothing);
+    revision.template.topology_spread_constraints = vec![from_value(constraint).unwrap()];
+    assert_ne!(plan(&revision), mutate::Injection::Nothing);
+}
+
 /// Only what adopts running pods is left as they are: claims or pods, and a revision of a StatefulSet of this name (L94, L143).
 #[rstest]
 #[case::nothing(false, false, false, true)]
