@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Metadata, StatefulSet};
+use super::StatefulSet;
+use super::metadata::Named;
 
 /// What rules need of a HorizontalPodAutoscaler.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -30,7 +31,7 @@ impl Autoscaler {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Metadata,
+    metadata: Named,
     spec: Option<WireSpec>,
 }
 

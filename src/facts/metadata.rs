@@ -1,9 +1,9 @@
 //! ObjectMeta, trimmed.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Labels;
-use super::lenient::{labels, null_as_default};
+use super::lenient::{labels, labels_with_prefix, null_as_default};
 
 /// What rules need of an object's `metadata`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -102,37 +102,74 @@ struct Wire {
     resource_version: String,
     #[serde(default, deserialize_with = "labels")]
     labels: Labels,
-    #[serde(default, deserialize_with = "labels")]
+    #[serde(default, deserialize_with = "own_annotations")]
     annotations: Labels,
     deletion_timestamp: Option<String>,
     owner_references: Option<Vec<WireOwner>>,
 }
 
+/// An [`Owner`] and whether it controls; not flattened, which would keep what nobody reads.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct WireOwner {
     controller: Option<bool>,
-    #[serde(flatten)]
-    owner: Owner,
+    #[serde(default, deserialize_with = "null_as_default")]
+    api_version: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    kind: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    name: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    uid: String,
+}
+
+impl From<WireOwner> for Owner {
+    fn from(WireOwner { api_version, kind, name, uid, .. }: WireOwner) -> Self {
+        Self { api_version, kind, name, uid }
+    }
+}
+
+/// What is kept of the `metadata` of an object whose labels and owners no rule reads.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Named {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(super) namespace: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(super) name: String,
+}
+
+/// What there is to see of an object's `metadata` where the object as a whole can't be read.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Marks {
+    /// The annotations that are Quorate's own.
+    #[serde(default, deserialize_with = "own_annotations")]
+    pub annotations: Labels,
+    /// When its deletion was asked for.
+    pub deletion_timestamp: Option<String>,
+}
+
+fn own_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+    labels_with_prefix(ANNOTATION_PREFIX, deserializer)
 }
 
 impl From<Wire> for Metadata {
     fn from(wire: Wire) -> Self {
-        let mut annotations = wire.annotations;
-        annotations.retain(|key, _| key.starts_with(ANNOTATION_PREFIX));
         Self {
             namespace: wire.namespace.unwrap_or_default(),
             name: wire.name.filter(|name| !name.is_empty()).or(wire.generate_name).unwrap_or_default(),
             uid: wire.uid,
             resource_version: wire.resource_version,
             labels: wire.labels,
-            annotations,
+            annotations: wire.annotations,
             terminating: wire.deletion_timestamp.is_some(),
             controller: wire
                 .owner_references
                 .into_iter()
                 .flatten()
                 .find(|reference| reference.controller == Some(true))
-                .map(|reference| reference.owner),
+                .map(Owner::from),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::Labels;
 use super::lenient::labels;
-use super::{Labels, Metadata};
+use super::metadata::Named;
 
 /// What rules need of a Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -38,7 +39,7 @@ impl Service {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Metadata,
+    metadata: Named,
     spec: Option<WireSpec>,
 }
 

@@ -16,15 +16,16 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::edit::{drop_marked, ours_in};
-use super::touched::touched;
+use super::touched::{annotated, touched};
 use super::{Edits, Injected, Item, RECORD};
+use crate::facts::{Unread, decode};
 
 /// Why there is no patch.
 #[derive(Debug, thiserror::Error)]
 pub enum PatchError {
     /// The object is not JSON.
     #[error("the object can't be decoded")]
-    Decode(#[source] serde_json::Error),
+    Decode(#[source] Unread),
     /// What is to be added can't be written as JSON.
     #[error("the injection can't be encoded")]
     Encode(#[source] serde_json::Error),
@@ -41,7 +42,7 @@ pub enum PatchError {
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
-const CONSTRAINTS: &str = "topologySpreadConstraints";
+pub(super) const CONSTRAINTS: &str = "topologySpreadConstraints";
 const POD: [&str; 3] = ["spec", "template", "spec"];
 const ANTI_AFFINITY: [&str; 5] = ["spec", "template", "spec", "affinity", "podAntiAffinity"];
 const ANNOTATIONS: [&str; 2] = ["metadata", "annotations"];
@@ -68,7 +69,7 @@ pub fn patch(object: &str, edits: &Edits, record: &Injected) -> Result<Patch, Pa
     } else {
         let text = serde_json::to_string(record).map_err(PatchError::Encode)?;
         draft.set(&ANNOTATIONS, RECORD, Value::String(text))?;
-        draft.limit_annotations()?;
+        draft.limit_annotations(annotated(object).map_err(PatchError::Decode)?)?;
     }
     StatefulSet::deserialize(&draft.object).map_err(PatchError::Verify)?;
     Ok(Patch(draft.operations))
@@ -97,13 +98,13 @@ struct Users<'a> {
 type Members<'a> = BTreeMap<Cow<'a, str>, &'a str>;
 
 impl<'a> Users<'a> {
-    fn of(template: &'a str, ours: &Injected) -> serde_json::Result<Self> {
+    fn of(template: &'a str, ours: &Injected) -> Result<Self, Unread> {
         let mut template = members(template)?;
         let mut pod = template.remove("spec").map(members).transpose()?;
         let mut shared = Map::new();
         for name in ["affinity", CONSTRAINTS] {
             if let Some(written) = pod.as_mut().and_then(|pod| pod.remove(name)) {
-                shared.insert(name.to_owned(), serde_json::from_str(written)?);
+                shared.insert(name.to_owned(), decode(written)?);
             }
         }
         let mut shared = Value::Object(shared);
@@ -120,7 +121,7 @@ impl<'a> Users<'a> {
     }
 }
 
-fn members(object: &str) -> serde_json::Result<Members<'_>> {
+fn members(object: &str) -> Result<Members<'_>, Unread> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Written<'a>(#[serde(borrow)] BTreeMap<Key<'a>, &'a RawValue>);
@@ -128,7 +129,7 @@ fn members(object: &str) -> serde_json::Result<Members<'_>> {
     #[serde(transparent)]
     struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    let Written(members) = serde_json::from_str(object)?;
+    let Written(members) = decode(object)?;
     Ok(members.into_iter().map(|(Key(name), value)| (name, value.get())).collect())
 }
 
@@ -237,9 +238,9 @@ impl Draft {
     }
 
     /// Injecting must not make of a good object one that the API server rejects.
-    fn limit_annotations(&self) -> Result<(), PatchError> {
-        let annotations = self.at(&ANNOTATIONS).and_then(Value::as_object).into_iter().flatten();
-        let bytes = annotations.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    fn limit_annotations(&self, others: usize) -> Result<(), PatchError> {
+        let record = self.at(&ANNOTATIONS).and_then(|annotations| annotations.get(RECORD)?.as_str());
+        let bytes = others + record.map_or(0, |record| RECORD.len() + record.len());
         if bytes > MOST_ANNOTATED { Err(PatchError::Annotations(bytes)) } else { Ok(()) }
     }
 
