@@ -35,7 +35,7 @@ impl Judge<'_> {
         if !self.policies.governs(&incoming.namespace) {
             return Ok(Answer::not_reviewed());
         }
-        match (webhook, Subject::of(incoming)?) {
+        match (webhook, Subject::of(webhook, incoming)?) {
             (_, None) => Ok(Answer::not_reviewed()),
             (Webhook::Validate, Some(subject)) => self.validate(incoming, &subject, now).await,
             (Webhook::Mutate, Some(subject)) => self.mutate(incoming, &subject, now).await,
