@@ -43,7 +43,9 @@ impl Failure {
     pub(super) fn too_long(bytes: usize, most: usize) -> Self {
         Self::Unreadable {
             field: "object".to_owned(),
-            problem: format!("its review has more than {most} bytes ({bytes} were counted), which is the most that is read"),
+            problem: format!(
+                "its review has more than {most} bytes ({bytes} were counted), which is the most that is read"
+            ),
             fix: "make the object smaller".to_owned(),
         }
     }

@@ -139,9 +139,8 @@ impl Admission {
                 (incoming, Err(Failure::Undecodable(undecodable.why)))
             }
         };
-        let answer = answer.unwrap_or_else(|failure| {
-            span(webhook, &incoming).in_scope(|| self.not_judged(webhook, &judge, &failure))
-        });
+        let answer = answer
+            .unwrap_or_else(|failure| span(webhook, &incoming).in_scope(|| self.not_judged(webhook, &judge, &failure)));
         self.tell(webhook, &incoming, &answer, started.elapsed());
         Ok(answer.encode(&incoming))
     }

@@ -107,7 +107,11 @@ impl Answer {
         let verdict = Verdict::Deny.name();
         let causes = match failure {
             Failure::Unreadable { field, .. } => {
-                vec![Cause { reason: "FieldValueNotSupported", message: message.clone(), field: plain(field).to_string() }]
+                vec![Cause {
+                    reason: "FieldValueNotSupported",
+                    message: message.clone(),
+                    field: plain(field).to_string(),
+                }]
             }
             _ => Vec::new(),
         };

@@ -29,7 +29,7 @@ struct Queues {
 
 /// One of the turns, until it is dropped.
 #[derive(Debug)]
-struct Turn(Option<Turns>);
+pub(super) struct Turn(Option<Turns>);
 
 /// Too many requests of the namespace wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,15 @@ impl Turns {
             queues.order.push_back(namespace.to_owned());
         }
         Ok(Asked::Later(receiver))
+    }
+
+    /// A turn that is free; dropped, it is passed on.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> Turn {
+        match self.ask("somebody") {
+            Ok(Asked::Now(turn)) => turn,
+            _ => unreachable!("no turn is free"),
+        }
     }
 
     /// Gives the turn to the first of the next namespace.
@@ -167,12 +176,8 @@ mod tests {
 
     use super::*;
 
-    /// Who holds the only turn; dropped, it passes it on.
     fn hold(turns: &Turns) -> Turn {
-        match turns.ask("somebody") {
-            Ok(Asked::Now(turn)) => turn,
-            _ => panic!("no turn is free"),
-        }
+        turns.hold()
     }
 
     /// L141: the order in which requests are served, where 30 of one namespace came before one of each of two others.

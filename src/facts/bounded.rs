@@ -456,12 +456,19 @@ mod tests {
     #[test]
     fn other_kinds_are_read_by_what_rules_read_of_them_l131() {
         let heavy = format!(r#""labels": {0}, "annotations": {0}, "managedFields": {0}"#, members(100_000));
-        decode::<Service>(&format!(r#"{{"metadata": {{{heavy}}}, "spec": {{"ports": {}}}}}"#, many("{}", 100_000))).unwrap();
-        decode::<crate::facts::Autoscaler>(&format!(r#"{{"metadata": {{{heavy}}}, "spec": {{"metrics": {}}}}}"#, many("{}", 100_000))).unwrap();
+        decode::<Service>(&format!(r#"{{"metadata": {{{heavy}}}, "spec": {{"ports": {}}}}}"#, many("{}", 100_000)))
+            .unwrap();
+        decode::<crate::facts::Autoscaler>(&format!(
+            r#"{{"metadata": {{{heavy}}}, "spec": {{"metrics": {}}}}}"#,
+            many("{}", 100_000)
+        ))
+        .unwrap();
         let selector = format!(r#"{{{SOUND}, "spec": {{"selector": {}}}}}"#, members(20_000));
         assert!(matches!(decode::<Service>(&selector), Err(Unread::TooMuch { field, .. }) if field == "spec.selector"));
         let amount = format!(r#"{{{SOUND}, "spec": {{"minAvailable": {}}}}}"#, many("{}", 100_000));
-        assert!(matches!(decode::<Budget>(&amount), Err(Unread::TooMuch { field, .. }) if field == "spec.minAvailable"));
+        assert!(
+            matches!(decode::<Budget>(&amount), Err(Unread::TooMuch { field, .. }) if field == "spec.minAvailable")
+        );
     }
 
     #[test]

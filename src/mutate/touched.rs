@@ -26,15 +26,11 @@ use Part::{Members, Presence, Whole};
 /// What a patch may touch of a StatefulSet.
 const TOUCHED: Part = Members(&[
     ("metadata", Members(&[("annotations", Members(&[(RECORD, Whole)]))])),
-    (
-        "spec",
-        Members(&[("template", Members(&[("spec", Members(&[("affinity", AFFINITY), (CONSTRAINTS, Whole)]))]))]),
-    ),
+    ("spec", Members(&[("template", Members(&[("spec", Members(&[("affinity", AFFINITY), (CONSTRAINTS, Whole)]))]))])),
 ]);
 
 /// What is beside our terms is needed to tell whether the affinity says anything without them.
-const AFFINITY: Part =
-    Members(&[("podAntiAffinity", Whole), ("podAffinity", Presence), ("nodeAffinity", Presence)]);
+const AFFINITY: Part = Members(&[("podAntiAffinity", Whole), ("podAffinity", Presence), ("nodeAffinity", Presence)]);
 
 /// The StatefulSet that is left when everything is left out that no patch touches.
 ///
@@ -58,7 +54,11 @@ pub(super) fn annotated(object: &str) -> Result<usize, Unread> {
     struct Metadata {
         annotations: Option<Length>,
     }
-    Ok(serde_json::from_str::<Object>(object)?.metadata.unwrap_or_default().annotations.map_or(0, |Length(bytes)| bytes))
+    Ok(serde_json::from_str::<Object>(object)?
+        .metadata
+        .unwrap_or_default()
+        .annotations
+        .map_or(0, |Length(bytes)| bytes))
 }
 
 /// The bytes of the names and texts in an object, without keeping any.
@@ -101,8 +101,9 @@ impl<'de> DeserializeSeed<'de> for &Part {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         match self {
             Whole => Value::deserialize(deserializer),
-            Presence => Ok(Option::<IgnoredAny>::deserialize(deserializer)?
-                .map_or(Value::Null, |_| Value::Object(Map::new()))),
+            Presence => {
+                Ok(Option::<IgnoredAny>::deserialize(deserializer)?.map_or(Value::Null, |_| Value::Object(Map::new())))
+            }
             Members(_) => deserializer.deserialize_any(self),
         }
     }

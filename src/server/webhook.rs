@@ -90,13 +90,7 @@ impl Reviews {
     }
 
     /// Reads the body and lets admission answer it, both within `time`, once there is room for each.
-    async fn review(
-        &self,
-        webhook: Webhook,
-        head: &Parts,
-        body: Body,
-        time: Duration,
-    ) -> Result<Response, Unread> {
+    async fn review(&self, webhook: Webhook, head: &Parts, body: Body, time: Duration) -> Result<Response, Unread> {
         let until = Instant::now() + time;
         let progress = head.extensions.get::<Progress>();
         let room = self.memory.body(progress.map_or(Standing::Unproven, Progress::standing));

@@ -19,7 +19,7 @@ use crate::controlplane::webhooks::INSTANCE;
 use crate::controlplane::{ControlPlane, Quorate, wait_for};
 
 /// At least three replicas.
-const THREE: &str = "
+pub(super) const THREE: &str = "
 apiVersion: quorate.dev/v1alpha1
 kind: AvailabilityPolicy
 metadata: { name: three }
@@ -27,29 +27,34 @@ spec: { validate: { replicas: { action: Deny, minimum: 3 } } }
 ";
 
 /// A namespace, and kubectl in it as a developer.
-struct Place<'c> {
-    cluster: &'c ControlPlane,
-    namespace: String,
+pub(super) struct Place<'c> {
+    pub(super) cluster: &'c ControlPlane,
+    pub(super) namespace: String,
 }
 
 impl<'c> Place<'c> {
     /// A namespace that an instance governs.
-    fn governed(cluster: &'c ControlPlane, quorate: &Quorate<'_>, name: &str) -> Self {
+    pub(super) fn governed(cluster: &'c ControlPlane, quorate: &Quorate<'_>, name: &str) -> Self {
         Self { cluster, namespace: quorate.namespace(name, &[]).unwrap() }
     }
 
     /// A namespace that an instance governs, with labels of its own.
-    fn labelled(cluster: &'c ControlPlane, quorate: &Quorate<'_>, name: &str, labels: &[(&str, &str)]) -> Self {
+    pub(super) fn labelled(
+        cluster: &'c ControlPlane,
+        quorate: &Quorate<'_>,
+        name: &str,
+        labels: &[(&str, &str)],
+    ) -> Self {
         Self { cluster, namespace: quorate.namespace(name, labels).unwrap() }
     }
 
     /// A namespace that nobody governs yet.
-    fn ungoverned(cluster: &'c ControlPlane, name: &str) -> Self {
+    pub(super) fn ungoverned(cluster: &'c ControlPlane, name: &str) -> Self {
         Self { cluster, namespace: cluster.namespace(name, &[]).unwrap() }
     }
 
     /// Puts the namespace under an instance; returns when the API server asks that about it.
-    fn govern(&self, quorate: &Quorate<'_>) {
+    pub(super) fn govern(&self, quorate: &Quorate<'_>) {
         let label = format!("{INSTANCE}={}", quorate.instance());
         self.cluster.kubectl(&["label", "namespace", &self.namespace, &label]).ok().unwrap();
         let probe = json!({"items": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "probe"},
@@ -62,40 +67,40 @@ impl<'c> Place<'c> {
         .unwrap();
     }
 
-    fn as_user(&self, user: &str, words: &[&str]) -> Kubectl<'c> {
+    pub(super) fn as_user(&self, user: &str, words: &[&str]) -> Kubectl<'c> {
         self.cluster.kubectl(words).as_user(user).namespace(&self.namespace)
     }
 
-    fn as_admin(&self, words: &[&str]) -> Kubectl<'c> {
+    pub(super) fn as_admin(&self, words: &[&str]) -> Kubectl<'c> {
         self.as_user("admin", words)
     }
 
     /// kubectl as a developer.
-    fn kubectl(&self, words: &[&str]) -> Output {
+    pub(super) fn kubectl(&self, words: &[&str]) -> Output {
         self.as_user("developer", words).run().unwrap()
     }
 
     /// `kubectl apply` as a developer.
-    fn apply(&self, objects: &Value) -> Output {
+    pub(super) fn apply(&self, objects: &Value) -> Output {
         self.as_user("developer", &["apply", "-f", "-"]).stdin(&objects.to_string()).run().unwrap()
     }
 
     /// `kubectl patch` with a merge patch, as a developer.
-    fn patch(&self, object: &str, patch: &Value) -> Output {
+    pub(super) fn patch(&self, object: &str, patch: &Value) -> Output {
         self.kubectl(&["patch", object, "--type=merge", "-p", &patch.to_string()])
     }
 
     /// `kubectl scale` of the StatefulSet `db`.
-    fn scale(&self, replicas: i32) -> Output {
+    pub(super) fn scale(&self, replicas: i32) -> Output {
         self.kubectl(&["scale", "statefulset/db", &format!("--replicas={replicas}")])
     }
 
-    fn object(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
+    pub(super) fn object(&self, kind: &str, name: &str) -> anyhow::Result<Value> {
         self.cluster.object(&self.namespace, kind, name)
     }
 
     /// Returns when the StatefulSet `db` has so many replicas in its spec.
-    fn has_replicas(&self, replicas: i64) {
+    pub(super) fn has_replicas(&self, replicas: i64) {
         wait_for("the replicas", || {
             let (database, autoscalers) =
                 (self.object("statefulset", "db")?, self.as_admin(&["describe", "hpa"]).ok()?);
@@ -108,7 +113,7 @@ impl<'c> Place<'c> {
 }
 
 /// The headless Service `db`, and a StatefulSet `db` of so many replicas. It has no volumes, as those are few.
-fn database(replicas: i32) -> Value {
+pub(super) fn database(replicas: i32) -> Value {
     list(&[
         json!({
             "apiVersion": "v1",
@@ -137,7 +142,7 @@ fn database(replicas: i32) -> Value {
 }
 
 /// An autoscaler of the StatefulSet `db`.
-fn autoscaler(min: i32, max: i32) -> Value {
+pub(super) fn autoscaler(min: i32, max: i32) -> Value {
     json!({
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -150,12 +155,12 @@ fn autoscaler(min: i32, max: i32) -> Value {
     })
 }
 
-fn list(items: &[Value]) -> Value {
+pub(super) fn list(items: &[Value]) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 
 /// A policy from the parts of its spec, as JSON.
-fn policy(name: &str, spec: &Value) -> String {
+pub(super) fn policy(name: &str, spec: &Value) -> String {
     json!({
         "apiVersion": "quorate.dev/v1alpha1",
         "kind": "AvailabilityPolicy",
@@ -167,20 +172,20 @@ fn policy(name: &str, spec: &Value) -> String {
 
 /// That it succeeded without a word of warning.
 #[track_caller]
-fn silent(output: &Output) {
+pub(super) fn silent(output: &Output) {
     assert!(output.success() && output.stderr.trim().is_empty(), "{output}");
 }
 
 /// That it succeeded with a warning that says this.
 #[track_caller]
-fn warned(output: &Output, phrase: &str) {
+pub(super) fn warned(output: &Output, phrase: &str) {
     assert!(output.success(), "{output}");
     assert!(output.stderr.lines().any(|line| line.starts_with("Warning: ") && line.contains(phrase)), "{output}");
 }
 
 /// That it was denied in words that say this, and as Forbidden (L4, L90).
 #[track_caller]
-fn denied(output: &Output, phrase: &str) {
+pub(super) fn denied(output: &Output, phrase: &str) {
     assert!(!output.success() && output.stderr.contains("denied the request"), "{output}");
     assert!(output.stderr.contains(phrase) && !output.stderr.contains("immutable"), "{output}");
 }
