@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::member::member;
-use crate::facts::Requester;
+use crate::facts::{self, Marks, Requester};
 use crate::mutate::{Injected, is_same_template};
 
 /// What the request does.
@@ -39,7 +39,7 @@ impl Operation {
 }
 
 /// An AdmissionRequest.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Incoming<'a> {
     #[serde(borrow)]
@@ -66,7 +66,7 @@ pub(super) struct Incoming<'a> {
 }
 
 /// The kind of the object under review.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct GroupKind<'a> {
     #[serde(borrow, default)]
     pub(super) group: Cow<'a, str>,
@@ -75,7 +75,7 @@ pub(super) struct GroupKind<'a> {
 }
 
 /// The resource that the request is sent to.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct GroupResource<'a> {
     #[serde(borrow, default)]
     pub(super) group: Cow<'a, str>,
@@ -90,7 +90,7 @@ impl GroupResource<'_> {
 }
 
 /// Who sends the request.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct UserInfo {
     #[serde(default)]
     username: String,
@@ -106,7 +106,7 @@ impl UserInfo {
     /// A user of a shape that was not expected is nobody in particular, who may exempt nothing.
     fn leniently<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written: &RawValue = Deserialize::deserialize(deserializer)?;
-        Ok(serde_json::from_str(written.get()).unwrap_or_default())
+        Ok(facts::decode(written.get()).unwrap_or_default())
     }
 }
 
@@ -133,6 +133,11 @@ impl<'a> Incoming<'a> {
             return Err(Undecodable { uid: None, why: "request.uid is empty".to_owned() });
         }
         Ok(review.request)
+    }
+
+    /// The same request as if it created one of its objects.
+    pub(super) fn creating(&self, object: Option<&'a RawValue>) -> Self {
+        Self { operation: Operation::Create, object, old_object: None, ..self.clone() }
     }
 
     /// What stands for a request of which only the uid could be read.
@@ -188,6 +193,8 @@ fn null_as_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Written<'a> {
     #[serde(borrow, default)]
+    pub(super) metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     pub(super) spec: Option<&'a RawValue>,
 }
 
@@ -200,6 +207,11 @@ struct WrittenSpec<'a> {
 impl<'a> Written<'a> {
     pub(super) fn decode(object: &'a RawValue) -> serde_json::Result<Self> {
         serde_json::from_str(object.get())
+    }
+
+    /// What its metadata says to us; `None` where that can't be read.
+    pub(super) fn marks(&self) -> Option<Marks> {
+        self.metadata.map_or_else(|| Some(Marks::default()), |metadata| facts::decode(metadata.get()).ok())
     }
 
     pub(super) fn spec_differs(&self, other: &Self) -> bool {

@@ -1,12 +1,19 @@
-//! Why Quorate could not decide. What is answered then is for `onInternalError` to say.
+//! Why Quorate could not decide. What is answered then is for `onInternalError` to say, where the failure is Quorate's own.
 
 use crate::cluster::ReadError;
+use crate::facts::{MOST_ANNOTATED, MOST_VALUES, UNVERIFIED_OWNER, Unread};
 use crate::mutate::PatchError;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("the request can't be decoded: {0}")]
     Undecodable(String),
+    /// The requester made it so: this is denied, and `onInternalError` has no say in it (L131).
+    #[error("{field}: {problem}; {fix}")]
+    Unreadable { field: String, problem: String, fix: String },
+    /// More is asked about the namespace than is its share: whoever asks has to ask again (L141).
+    #[error("too many requests about namespace {0} wait to be judged")]
+    Busy(String),
     #[error("what the decision rests on can't be read: {0}")]
     LiveRead(#[from] ReadError),
     #[error("the patch is not fit to be sent: {0}")]
@@ -18,10 +25,48 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// An object that was not decoded.
+    pub(super) fn of_decoding(unread: Unread) -> Self {
+        match unread {
+            Unread::Shape(error) => Self::Undecodable(error.to_string()),
+            Unread::TooMuch { field, values } => Self::Unreadable {
+                problem: format!(
+                    "{values} values are too many to be judged: the fields that rules read may have {MOST_VALUES} together"
+                ),
+                fix: format!("remove values from {field}"),
+                field,
+            },
+        }
+    }
+
+    /// An object of which only the beginning of its review was read.
+    pub(super) fn too_long(bytes: usize, most: usize) -> Self {
+        Self::Unreadable {
+            field: "object".to_owned(),
+            problem: format!(
+                "its review has more than {most} bytes ({bytes} were counted), which is the most that is read"
+            ),
+            fix: "make the object smaller".to_owned(),
+        }
+    }
+
+    /// An object whose annotations leave no room for the one that keeps an owner from counting as an operator's (L133).
+    pub(super) fn no_room_for_mark(bytes: usize) -> Self {
+        Self::Unreadable {
+            field: "metadata.annotations".to_owned(),
+            problem: format!(
+                "with {UNVERIFIED_OWNER} they would have {bytes} bytes, and may have {MOST_ANNOTATED} together"
+            ),
+            fix: "remove annotations, or the ownerReference with controller: true".to_owned(),
+        }
+    }
+
     /// The name used in metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Undecodable(_) => "undecodable",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Busy(_) => "busy",
             Self::LiveRead(_) => "live_read",
             Self::Patch(_) => "patch",
             Self::Deadline => "deadline",

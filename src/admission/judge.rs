@@ -12,7 +12,7 @@ use super::response::Answer;
 use super::subject::Subject;
 use crate::cluster::{ReadError, Source};
 use crate::facts::{Change, Evidence, Requester, Situation, StatefulSet};
-use crate::mutate::{self, Injection, Mark};
+use crate::mutate::{self, Injection, Mark, PatchError};
 use crate::plain::plain;
 use crate::policy::{OnInternalError, Policy, PolicySet};
 use crate::review::{Decision, Verdict, evaluate, injection, unverified_owner};
@@ -35,7 +35,7 @@ impl Judge<'_> {
         if !self.policies.governs(&incoming.namespace) {
             return Ok(Answer::not_reviewed());
         }
-        match (webhook, Subject::of(incoming)?) {
+        match (webhook, Subject::of(webhook, incoming)?) {
             (_, None) => Ok(Answer::not_reviewed()),
             (Webhook::Validate, Some(subject)) => self.validate(incoming, &subject, now).await,
             (Webhook::Mutate, Some(subject)) => self.mutate(incoming, &subject, now).await,
@@ -129,6 +129,12 @@ impl Judge<'_> {
         };
         match mutate::patch(written.get(), edits, mark) {
             Ok(patch) => Ok(Answer::patched(&policies, &patch, plan.warnings)),
+            // Somebody may fill the annotations to keep the mark out.
+            Err(PatchError::Annotations(bytes)) if matches!(mark, Mark::Set(_)) => {
+                let failure = Failure::no_room_for_mark(bytes);
+                self.metrics.internal_error(failure.kind());
+                Ok(Answer::unreadable(Webhook::Validate, &failure))
+            }
             Err(error) => {
                 let failure = Failure::Patch(error);
                 self.metrics.internal_error(failure.kind());

@@ -6,16 +6,20 @@
 mod census;
 mod decode;
 mod failure;
+mod head;
 mod judge;
 mod member;
 mod response;
 mod subject;
+mod turns;
 mod weight;
 
 pub(crate) use weight::{Count, count};
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -24,10 +28,11 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tracing::{Instrument as _, Span};
 
-use self::decode::Incoming;
+use self::decode::{Incoming, Operation};
 use self::failure::Failure;
 use self::judge::Judge;
 use self::response::Answer;
+use self::turns::{Crowded, Turns};
 use crate::cluster::Source;
 use crate::plain::plain;
 use crate::policy::PolicySet;
@@ -64,13 +69,30 @@ pub struct Admission {
     policies: Arc<ArcSwap<PolicySet>>,
     source: Source,
     metrics: Arc<Metrics>,
+    turns: Turns,
+}
+
+/// Why a review is answered without being judged, and so not even read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is longer than what is read.
+    TooLong {
+        /// How many bytes of it came.
+        bytes: usize,
+        /// How many are read at most.
+        most: usize,
+    },
+    /// There is no room for it now.
+    NoRoom,
 }
 
 impl Admission {
     /// Answers by these policies, with surroundings from this source.
     #[must_use]
     pub fn new(policies: Arc<ArcSwap<PolicySet>>, source: Source, metrics: Arc<Metrics>) -> Self {
-        Self { policies, source, metrics }
+        // As many as the runtime has threads.
+        let turns = Turns::new(available_parallelism().map_or(1, usize::from));
+        Self { policies, source, metrics, turns }
     }
 
     /// The bytes of the AdmissionReview that answers `body`, within `time`: what isn't decided by then is answered as the
@@ -98,11 +120,18 @@ impl Admission {
         let started = Instant::now();
         let policies = self.policies.load_full();
         let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
-        let (incoming, answer) = match Incoming::decode(&body) {
+        let in_utf8;
+        let decoded = match Incoming::decode(&body) {
+            // The API server passes some JSON on as it was sent. It replaces what is no UTF-8 in all other, too.
+            Err(_) if std::str::from_utf8(&body).is_err() => {
+                in_utf8 = String::from_utf8_lossy(&body).into_owned();
+                Incoming::decode(in_utf8.as_bytes())
+            }
+            decoded => decoded,
+        };
+        let (incoming, answer) = match decoded {
             Ok(incoming) => {
-                let answer = judge.answer(webhook, &incoming, now).instrument(span(webhook, &incoming));
-                let answer = tokio::time::timeout(time, AssertUnwindSafe(answer).catch_unwind()).await;
-                let answer = answer.unwrap_or(Ok(Err(Failure::Deadline))).unwrap_or(Err(Failure::Panic));
+                let answer = self.in_turn(webhook, &judge, &incoming, time, now).await;
                 (incoming, answer)
             }
             Err(undecodable) => {
@@ -110,11 +139,63 @@ impl Admission {
                 (incoming, Err(Failure::Undecodable(undecodable.why)))
             }
         };
-        let answer = answer.unwrap_or_else(|failure| {
-            span(webhook, &incoming).in_scope(|| judge.fail(policies.on_internal_error(), &failure))
-        });
+        let answer = answer
+            .unwrap_or_else(|failure| span(webhook, &incoming).in_scope(|| self.not_judged(webhook, &judge, &failure)));
         self.tell(webhook, &incoming, &answer, started.elapsed());
         Ok(answer.encode(&incoming))
+    }
+
+    /// What is decided once it is the namespace's turn, and again after each wait for something else.
+    async fn in_turn(
+        &self,
+        webhook: Webhook,
+        judge: &Judge<'_>,
+        incoming: &Incoming<'_>,
+        time: Duration,
+        now: Timestamp,
+    ) -> Result<Answer, Failure> {
+        let answer = judge.answer(webhook, incoming, now).instrument(span(webhook, incoming));
+        let answer = pin!(AssertUnwindSafe(answer).catch_unwind());
+        let mut answer = self.turns.taking(&incoming.namespace, answer);
+        let busy = || Failure::Busy(incoming.namespace.clone().into_owned());
+        match tokio::time::timeout(time, &mut answer).await {
+            Ok(Ok(answer)) => answer.unwrap_or(Err(Failure::Panic)),
+            Ok(Err(Crowded)) => Err(busy()),
+            // Its own namespace kept it waiting: to admit it would reward the flood.
+            Err(_) if answer.waits_for_a_turn() => Err(busy()),
+            Err(_) => Err(Failure::Deadline),
+        }
+    }
+
+    /// The answer to a review of which only the beginning was read; `None` where that does not say what is asked. A deletion
+    /// passes, and so does what is not governed.
+    #[must_use]
+    pub fn refuse(&self, webhook: Webhook, beginning: &[u8], refusal: Refusal) -> Option<Vec<u8>> {
+        let started = Instant::now();
+        let incoming = head::head(beginning)?;
+        let policies = self.policies.load_full();
+        let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
+        let passes = incoming.operation == Operation::Delete || !policies.governs(&incoming.namespace);
+        let failure = match refusal {
+            Refusal::TooLong { bytes, most } => Failure::too_long(bytes, most),
+            Refusal::NoRoom => Failure::Busy(incoming.namespace.clone().into_owned()),
+        };
+        let answer = if passes { Answer::not_reviewed() } else { self.not_judged(webhook, &judge, &failure) };
+        self.tell(webhook, &incoming, &answer, started.elapsed());
+        Some(answer.encode(&incoming))
+    }
+
+    /// The answer where nothing was judged. `onInternalError` is about Quorate's own failures: what a requester can bring about
+    /// lets nothing pass.
+    fn not_judged(&self, webhook: Webhook, judge: &Judge<'_>, failure: &Failure) -> Answer {
+        match failure {
+            Failure::Unreadable { .. } | Failure::Busy(_) => {
+                self.metrics.internal_error(failure.kind());
+                tracing::warn!(failure = %plain(&failure.to_string()), "not judged");
+            }
+            _ => return judge.fail(judge.policies.on_internal_error(), failure),
+        }
+        if matches!(failure, Failure::Busy(_)) { Answer::busy(failure) } else { Answer::unreadable(webhook, failure) }
     }
 
     /// Counts the answer, and logs it as one line that stands by itself: outside the span, whose fields it has.

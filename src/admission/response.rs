@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::Patch;
 use serde::Serialize;
 
+use super::Webhook;
 use super::decode::Incoming;
 use super::failure::Failure;
 use crate::plain::{first_of, plain};
@@ -31,6 +32,7 @@ struct Denial {
     reason: &'static str,
     message: String,
     causes: Vec<Cause>,
+    retry_after_seconds: Option<u32>,
 }
 
 impl Answer {
@@ -74,6 +76,7 @@ impl Answer {
             reason: "Forbidden",
             message: decision.denial(),
             causes: decision.with_action(Action::Deny).take(MOST_TOLD).map(Cause::from).collect(),
+            retry_after_seconds: None,
         });
         Self { verdict, denial, patch: None, warnings: decision.warnings(), annotations }
     }
@@ -87,10 +90,45 @@ impl Answer {
             OnInternalError::Allow => (None, vec![format!("{message}; admitted, as onInternalError: Allow says")]),
             OnInternalError::Deny => {
                 let message = format!("{message}; denied, as onInternalError: Deny says; try again");
-                (Some(Denial { code: 500, reason: "InternalError", message, causes: Vec::new() }), Vec::new())
+                let (code, reason) = (500, "InternalError");
+                (Some(Denial { code, reason, message, causes: Vec::new(), retry_after_seconds: None }), Vec::new())
             }
         };
         Self { verdict: "error", denial, patch: None, warnings, annotations }
+    }
+
+    /// What is answered about an object that its requester made unreadable: a denial; of a mutation, that nothing is changed,
+    /// as the validating webhook denies it.
+    pub(super) fn unreadable(webhook: Webhook, failure: &Failure) -> Self {
+        let message = plain(&failure.to_string()).to_string();
+        if webhook == Webhook::Mutate {
+            return Self::left_alone(&[], vec![format!("nothing is injected: {message}")]);
+        }
+        let verdict = Verdict::Deny.name();
+        let causes = match failure {
+            Failure::Unreadable { field, .. } => {
+                vec![Cause {
+                    reason: "FieldValueNotSupported",
+                    message: message.clone(),
+                    field: plain(field).to_string(),
+                }]
+            }
+            _ => Vec::new(),
+        };
+        let denial = Denial { code: 403, reason: "Forbidden", message, causes, retry_after_seconds: None };
+        let annotations = BTreeMap::from([("verdict", verdict.to_owned())]);
+        Self { verdict, denial: Some(denial), annotations, ..Self::not_reviewed() }
+    }
+
+    /// What is answered where a namespace asks for more than its share: not now. Clients of Kubernetes try again by themselves,
+    /// and nobody gets past the policies by asking for much (L141).
+    pub(super) fn busy(failure: &Failure) -> Self {
+        let message = format!("{}; try again", plain(&failure.to_string()));
+        let verdict = "error";
+        let (code, reason) = (429, "TooManyRequests");
+        let denial = Denial { code, reason, message, causes: Vec::new(), retry_after_seconds: Some(1) };
+        let annotations = BTreeMap::from([("verdict", verdict.to_owned())]);
+        Self { verdict, denial: Some(denial), annotations, ..Self::not_reviewed() }
     }
 
     /// `allow`, `warn`, `deny` or `error`.
@@ -140,6 +178,7 @@ impl Denial {
                 group: plain(&incoming.resource.group).to_string(),
                 kind: plain(&incoming.resource.resource).to_string(),
                 causes: &self.causes,
+                retry_after_seconds: self.retry_after_seconds,
             },
         }
     }
@@ -195,11 +234,14 @@ struct Status<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Details<'a> {
     name: String,
     group: String,
     kind: String,
     causes: &'a [Cause],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::Webhook;
 use super::decode::{Incoming, Operation, Written};
 use super::failure::Failure;
-use super::weight;
 use crate::budget::{Coverage, coverage};
 use crate::cluster::Source;
-use crate::facts::{Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Way};
+use crate::facts::{self, Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Way};
 use crate::mutate::Injected;
 
 /// What a request is about, as facts.
@@ -25,7 +25,38 @@ pub(super) enum Subject {
 
 impl Subject {
     /// What the request is about; `None` where Quorate has no say in it.
-    pub(super) fn of(incoming: &Incoming<'_>) -> Result<Option<Self>, Failure> {
+    ///
+    /// An old object that can't be read frees nothing: the new one is judged as if it were created (L131).
+    pub(super) fn of(webhook: Webhook, incoming: &Incoming<'_>) -> Result<Option<Self>, Failure> {
+        let unreadable = match Self::read(incoming) {
+            Err(failure @ Failure::Unreadable { .. }) => failure,
+            other => return other,
+        };
+        let is_old_unreadable = || Self::unreadable(&incoming.creating(incoming.old_object));
+        match incoming.operation {
+            Operation::Delete => Ok(None),
+            Operation::Update => {
+                let (new, old) = (Written::decode(object(incoming)?), Written::decode(old(incoming)?));
+                let (new, old) = (new.map_err(undecodable)?, old.map_err(undecodable)?);
+                let marks = old.marks();
+                let stays = !new.spec_differs(&old) && marks.is_some() && new.marks() == marks;
+                let goes = marks.is_some_and(|marks| marks.deletion_timestamp.is_some());
+                // Nothing that runs changes: an injection would be an unrequested rollout.
+                let is_same_template = || !new.template_differs(&old, &Injected::default());
+                if goes || stays && is_old_unreadable() || webhook == Webhook::Mutate && is_same_template() {
+                    return Ok(None);
+                }
+                if is_old_unreadable() { Self::read(&incoming.creating(incoming.object)) } else { Err(unreadable) }
+            }
+            _ => Err(unreadable),
+        }
+    }
+
+    fn unreadable(incoming: &Incoming<'_>) -> bool {
+        matches!(Self::read(incoming), Err(Failure::Unreadable { .. }))
+    }
+
+    fn read(incoming: &Incoming<'_>) -> Result<Option<Self>, Failure> {
         let subresource = incoming.sub_resource.as_deref().unwrap_or_default();
         let kind = (&*incoming.kind.group, &*incoming.kind.kind, subresource);
         let writes = matches!(incoming.operation, Operation::Create | Operation::Update);
@@ -198,7 +229,7 @@ fn decode_both<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>) -> Result<
 }
 
 fn decode<F: DeserializeOwned>(written: &RawValue) -> Result<F, Failure> {
-    serde_json::from_str(written.get()).map_err(undecodable)
+    facts::decode(written.get()).map_err(Failure::of_decoding)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
@@ -207,16 +238,9 @@ fn undecodable(error: serde_json::Error) -> Failure {
 }
 
 fn object<'a>(incoming: &Incoming<'a>) -> Result<&'a RawValue, Failure> {
-    weighed(incoming.object.ok_or_else(|| Failure::Undecodable("there is no object".to_owned()))?)
+    incoming.object.ok_or_else(|| Failure::Undecodable("there is no object".to_owned()))
 }
 
 fn old<'a>(incoming: &Incoming<'a>) -> Result<&'a RawValue, Failure> {
-    weighed(incoming.old_object.ok_or_else(|| Failure::Undecodable("there is no oldObject".to_owned()))?)
-}
-
-fn weighed(written: &RawValue) -> Result<&RawValue, Failure> {
-    match weight::objection(written.get()) {
-        Some(why) => Err(Failure::Undecodable(why)),
-        None => Ok(written),
-    }
+    incoming.old_object.ok_or_else(|| Failure::Undecodable("there is no oldObject".to_owned()))
 }

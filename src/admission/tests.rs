@@ -293,3 +293,181 @@ async fn an_autoscaler_that_is_deleted_is_decoded_from_the_old_object_l135() {
     assert_is_well_formed(&review);
     assert_eq!(review["response"]["allowed"], true, "{review}");
 }
+
+/// Ballast that no rule reads: more objects than were ever decoded.
+fn ballast(count: usize) -> Value {
+    Value::Array(vec![json!({}); count])
+}
+
+fn tolerations(count: usize) -> Value {
+    Value::Array(vec![json!({"operator": "Exists"}); count])
+}
+
+async fn message(admission: &Admission, webhook: Webhook, review: &Value) -> (bool, String) {
+    let review = answer(admission, webhook, review).await.unwrap();
+    assert_is_well_formed(&review);
+    let response = &review["response"];
+    let said = response["status"]["message"].as_str().or(response["warnings"][0].as_str()).unwrap_or_default();
+    (response["allowed"] == true, said.to_owned())
+}
+
+#[rstest]
+#[case::pod("/spec/template/spec/hostAliases")]
+#[case::variables("/spec/template/spec/containers/0/env")]
+#[case::managed_fields("/metadata/managedFields")]
+#[case::finalizers("/metadata/finalizers")]
+#[tokio::test]
+async fn ballast_frees_nothing_l131(#[case] place: &str) {
+    let admission = admission(baseline());
+    let mut object = statefulset(1);
+    let (parent, name) = place.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[name] = ballast(100_000);
+    let review = request("CREATE", &object, &Value::Null);
+    let (allowed, said) = message(&admission, Webhook::Validate, &review).await;
+    assert!(!allowed && said.starts_with("spec.replicas: 1 is below the minimum 2"), "{said}");
+    let review = answer(&admission, Webhook::Mutate, &review).await.unwrap();
+    assert!(review["response"]["patch"].is_string(), "{review}");
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_its_requester_made_unreadable_is_denied_l131(#[values("Allow", "Deny")] on_internal_error: &str) {
+    let mut policy = baseline();
+    policy["onInternalError"] = json!(on_internal_error);
+    let admission = admission(policy);
+    let mut heavy = statefulset(3);
+    heavy["spec"]["template"]["spec"]["tolerations"] = tolerations(20_000);
+    for review in [request("CREATE", &heavy, &Value::Null), request("UPDATE", &heavy, &statefulset(3))] {
+        let answered = answer(&admission, Webhook::Validate, &review).await.unwrap();
+        assert_is_well_formed(&answered);
+        assert_eq!(answered["response"]["status"]["code"], 403);
+        assert_eq!(answered["response"]["status"]["details"]["causes"][0]["field"], "spec.template.spec.tolerations");
+        let (_, said) = message(&admission, Webhook::Validate, &review).await;
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said, @"spec.template.spec.tolerations: 20000 values are too many to be judged: the fields that rules read may have 8192 together; remove values from spec.template.spec.tolerations");
+        }
+        let (allowed, said) = message(&admission, Webhook::Mutate, &review).await;
+        assert!(allowed && said.starts_with("nothing is injected: spec.template.spec.tolerations: 20000"), "{said}");
+    }
+    assert!(admission.metrics.encode().contains(r#"quorate_internal_errors_total{kind="unreadable"} 6"#));
+}
+
+/// The old object is too heavy to be read; the new one is judged as if it were created, unless it changes nothing that runs.
+#[tokio::test]
+async fn an_old_object_that_cannot_be_read_frees_nothing_l131() {
+    let admission = admission(baseline());
+    let mut heavy = statefulset(1);
+    heavy["spec"]["template"]["spec"]["tolerations"] = tolerations(20_000);
+    let validated =
+        async |new: &Value, old: &Value| message(&admission, Webhook::Validate, &request("UPDATE", new, old)).await;
+    let (allowed, said) = validated(&statefulset(1), &heavy).await;
+    assert!(!allowed && said.starts_with("spec.replicas: 1 is below"), "{said}");
+    assert!(validated(&statefulset(3), &heavy).await.0);
+    // Metadata, finalizers and what is being deleted.
+    let mut labelled = heavy.clone();
+    labelled["metadata"]["labels"] = json!({"team": "shop"});
+    assert_eq!(validated(&labelled, &heavy).await, (true, String::new()));
+    let (mut with_finalizer, mut deleted) = (heavy.clone(), heavy.clone());
+    with_finalizer["metadata"]["finalizers"] = json!(["example.com/x"]);
+    assert!(validated(&heavy, &with_finalizer).await.0);
+    deleted["metadata"]["deletionTimestamp"] = json!("2026-11-30T00:00:00Z");
+    assert!(validated(&statefulset(1), &deleted).await.0);
+    // An exemption among them is no metadata like any other, and neither is ballast that is new.
+    labelled["metadata"]["annotations"] = json!({"quorate.dev/exempt": "replicas"});
+    assert!(!validated(&labelled, &heavy).await.0);
+    let mut burdened = statefulset(3);
+    burdened["metadata"]["labels"] = Value::Object((0..10_000).map(|n| (format!("k{n}"), json!("v"))).collect());
+    let (allowed, said) = validated(&burdened, &statefulset(3)).await;
+    assert!(!allowed && said.starts_with("metadata.labels: 10000 values"), "{said}");
+    // A rollout that nobody asked for.
+    let mut scaled = heavy.clone();
+    scaled["spec"]["replicas"] = json!(3);
+    let review = answer(&admission, Webhook::Mutate, &request("UPDATE", &scaled, &heavy)).await.unwrap();
+    assert!(review["response"]["patch"].is_null());
+    let review = answer(&admission, Webhook::Mutate, &request("UPDATE", &statefulset(3), &heavy)).await.unwrap();
+    assert!(review["response"]["patch"].is_string());
+}
+
+fn about(kind: (&str, &str, &str), operation: &str, object: &Value, old: &Value) -> Value {
+    let mut review = request(operation, object, old);
+    let (group, kind, resource) = kind;
+    review["request"]["kind"] = json!({"group": group, "version": "v1", "kind": kind});
+    review["request"]["resource"] = json!({"group": group, "version": "v1", "resource": resource});
+    review
+}
+
+#[rstest]
+#[case::service(("", "Service", "services"), "spec.selector", json!({"metadata": {"name": "db"}, "spec": {"selector": {}}}))]
+#[case::budget(("policy", "PodDisruptionBudget", "poddisruptionbudgets"), "spec.selector.matchLabels",
+    json!({"metadata": {"name": "db"}, "spec": {"selector": {"matchLabels": {}}, "maxUnavailable": 1}}))]
+#[tokio::test]
+async fn every_kind_is_weighed_by_what_rules_read_of_it_l131(
+    #[case] kind: (&str, &str, &str),
+    #[case] field: &str,
+    #[case] mut object: Value,
+) {
+    let admission = admission(baseline());
+    let light = object.clone();
+    object["metadata"]["managedFields"] = ballast(100_000);
+    object["metadata"]["annotations"] = Value::Object((0..50_000).map(|n| (format!("k{n}"), json!("v"))).collect());
+    assert_eq!(
+        message(&admission, Webhook::Validate, &about(kind, "CREATE", &object, &Value::Null)).await,
+        (true, String::new())
+    );
+    let pointer = format!("/{}", field.replace('.', "/"));
+    *object.pointer_mut(&pointer).unwrap() =
+        Value::Object((0..10_000).map(|n| (format!("k{n}"), json!("v"))).collect());
+    for review in [about(kind, "CREATE", &object, &Value::Null), about(kind, "UPDATE", &object, &light)] {
+        let (allowed, said) = message(&admission, Webhook::Validate, &review).await;
+        assert!(!allowed && said.starts_with(&format!("{field}: 10000 values")), "{said}");
+    }
+    for review in [about(kind, "UPDATE", &object, &object), about(kind, "UPDATE", &light, &object)] {
+        assert!(message(&admission, Webhook::Validate, &review).await.0);
+    }
+    if kind.1 == "Service" {
+        let deletion = about(kind, "DELETE", &Value::Null, &object);
+        assert_eq!(message(&admission, Webhook::Validate, &deletion).await, (true, String::new()));
+    }
+}
+
+/// What is no UTF-8 is replaced, as the API server does; half a character, twice the same name and depth are passed over.
+#[tokio::test]
+async fn what_a_requester_can_write_is_judged_l131() {
+    let admission = admission(baseline());
+    let mut object = statefulset(1);
+    object["metadata"]["managedFields"] = json!("HERE");
+    let review = request("CREATE", &object, &Value::Null).to_string();
+    let deep = format!(r#"{{"f:a":{}{}}}"#, r#"{"f:a":"#.repeat(5_000), "{}".to_owned() + &"}".repeat(5_000));
+    for written in
+        [&br#"{"f:\ud800":{}}"#[..], b"{\"f:\xff\xfe\":{}}", br#"{"a":1,"a":2}"#, b"[1e999]", deep.as_bytes()]
+    {
+        let at = review.find("\"HERE\"").unwrap();
+        let body = [&review.as_bytes()[..at], written, &review.as_bytes()[at + 6..]].concat();
+        let answered = admission.answer(Webhook::Validate, body.into(), Duration::from_secs(5)).await.unwrap();
+        let answered: Value = from_slice(&answered).unwrap();
+        assert_is_well_formed(&answered);
+        let said = answered["response"]["status"]["message"].as_str().unwrap_or_default();
+        assert!(said.starts_with("spec.replicas: 1 is below"), "{answered}");
+    }
+}
+
+/// A namespace that keeps itself waiting is told to come again: its flood frees nothing, and no other namespace waits (L141).
+#[tokio::test]
+async fn who_waits_too_long_for_a_turn_comes_again_l141() {
+    let mut admission = admission(baseline());
+    admission.turns = Turns::new(1);
+    let held = admission.turns.hold();
+    let body = Bytes::from(request("CREATE", &statefulset(1), &Value::Null).to_string());
+    for webhook in [Webhook::Validate, Webhook::Mutate] {
+        let answered = admission.answer(webhook, body.clone(), Duration::from_millis(10)).await.unwrap();
+        let answered: Value = from_slice(&answered).unwrap();
+        let status = &answered["response"]["status"];
+        assert_eq!((&status["code"], &status["reason"]), (&json!(429), &json!("TooManyRequests")), "{answered}");
+        assert_eq!(status["details"]["retryAfterSeconds"], 1);
+        assert_eq!(status["message"], "too many requests about namespace shop wait to be judged; try again");
+    }
+    drop(held);
+    let answered = admission.answer(Webhook::Validate, body, Duration::from_secs(5)).await.unwrap();
+    let answered: Value = from_slice(&answered).unwrap();
+    assert_eq!(answered["response"]["status"]["code"], 403);
+}

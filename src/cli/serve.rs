@@ -19,6 +19,10 @@ use wiring::{Parts, Server};
 use crate::server::Signals;
 use crate::telemetry::logs;
 
+/// After so many turns of tasks, a thread looks for what came from the network: a namespace that keeps all threads busy must not
+/// keep another's request from being seen (L141).
+const EVENTS: u32 = 13;
+
 /// How long the budget controller may take to give its Lease back once everything else has ended.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -26,7 +30,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 pub(super) fn run(args: Box<Args>) -> anyhow::Result<ExitCode> {
     let _logging = logs::start(args.log_format, &args.log)
         .with_context(|| format!("--log {} is no filter such as info or quorate=debug,kube=warn", args.log))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().event_interval(EVENTS).build()?;
     let result = runtime.block_on(serve(args));
     // A read from a hanging disk must not keep the process from ending.
     runtime.shutdown_background();

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Metadata, StatefulSet};
+use super::StatefulSet;
+use super::metadata::Named;
 
 /// What rules need of a HorizontalPodAutoscaler.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -32,7 +33,7 @@ impl Autoscaler {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Metadata,
+    metadata: Named,
     spec: Option<WireSpec>,
 }
 
@@ -61,12 +62,12 @@ impl From<Wire> for Autoscaler {
             target.kind.as_deref() == Some("StatefulSet") && group == Some("apps")
         };
         Self {
+            terminating: metadata.is_terminating(),
             namespace: metadata.namespace,
             name: metadata.name,
             target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name),
             min_replicas: spec.min_replicas.unwrap_or(1),
             max_replicas: spec.max_replicas.unwrap_or(1),
-            terminating: metadata.terminating,
         }
     }
 }

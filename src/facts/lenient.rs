@@ -1,7 +1,10 @@
 //! Null is absent, as the API server takes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Labels;
@@ -19,4 +22,44 @@ where
 pub(super) fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
     let labels: Option<BTreeMap<String, Option<String>>> = Option::deserialize(deserializer)?;
     Ok(labels.into_iter().flatten().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+}
+
+/// The same, of keys that begin with this; all others are passed over.
+pub(super) fn labels_with_prefix<'de, D: Deserializer<'de>>(prefix: &str, deserializer: D) -> Result<Labels, D::Error> {
+    deserializer.deserialize_option(WithPrefix(prefix))
+}
+
+struct WithPrefix<'p>(&'p str);
+
+impl<'de> Visitor<'de> for WithPrefix<'_> {
+    type Value = Labels;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_none<E>(self) -> Result<Labels, E> {
+        Ok(Labels::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<Labels, E> {
+        Ok(Labels::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Labels, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Labels, A::Error> {
+        let mut labels = Labels::new();
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            if key.starts_with(self.0) {
+                let value: Option<String> = members.next_value()?;
+                labels.insert(key.into_owned(), value.unwrap_or_default());
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(labels)
+    }
 }

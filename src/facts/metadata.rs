@@ -1,9 +1,9 @@
 //! ObjectMeta, trimmed.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Labels;
-use super::lenient::{labels, null_as_default};
+use super::lenient::{labels, labels_with_prefix, null_as_default};
 
 /// What rules need of an object's `metadata`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Metadata {
     pub terminating: bool,
     /// The ownerReference with `controller: true`.
     pub controller: Option<Owner>,
-    /// Whether no operator has written that owner yet: [`UNVERIFIED_OWNER`] names it, or there is no room for that.
+    /// Whether no operator has written that owner yet: [`UNVERIFIED_OWNER`] names it.
     pub unverified_owner: bool,
 }
 
@@ -119,51 +119,82 @@ struct Wire {
     resource_version: String,
     #[serde(default, deserialize_with = "labels")]
     labels: Labels,
-    #[serde(default, deserialize_with = "labels")]
+    #[serde(default, deserialize_with = "own_annotations")]
     annotations: Labels,
     deletion_timestamp: Option<String>,
     owner_references: Option<Vec<WireOwner>>,
 }
 
+/// An [`Owner`] and whether it controls; not flattened, which would keep what nobody reads.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct WireOwner {
     controller: Option<bool>,
-    #[serde(flatten)]
-    owner: Owner,
+    #[serde(default, deserialize_with = "null_as_default")]
+    api_version: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    kind: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    name: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    uid: String,
+}
+
+impl From<WireOwner> for Owner {
+    fn from(WireOwner { api_version, kind, name, uid, .. }: WireOwner) -> Self {
+        Self { api_version, kind, name, uid }
+    }
+}
+
+/// What is kept of the `metadata` of an object whose labels and owners no rule reads.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Named {
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(super) namespace: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(super) name: String,
+    deletion_timestamp: Option<String>,
+}
+
+impl Named {
+    /// Whether `deletionTimestamp` is set.
+    pub(super) fn is_terminating(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+}
+
+/// What there is to see of an object's `metadata` where the object as a whole can't be read.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Marks {
+    /// The annotations that are Quorate's own.
+    #[serde(default, deserialize_with = "own_annotations")]
+    pub annotations: Labels,
+    /// When its deletion was asked for.
+    pub deletion_timestamp: Option<String>,
+}
+
+fn own_annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+    labels_with_prefix(ANNOTATION_PREFIX, deserializer)
 }
 
 impl From<Wire> for Metadata {
     fn from(wire: Wire) -> Self {
-        let controller = wire
-            .owner_references
-            .into_iter()
-            .flatten()
-            .find(|reference| reference.controller == Some(true))
-            .map(|reference| reference.owner);
-        let mut annotations = wire.annotations;
-        let unverified_owner = controller.as_ref().is_some_and(|owner| is_unverified(owner, &annotations));
-        annotations.retain(|key, _| key.starts_with(ANNOTATION_PREFIX));
+        let references = wire.owner_references.into_iter().flatten();
+        let controller = references.into_iter().find(|reference| reference.controller == Some(true)).map(Owner::from);
+        let marked = wire.annotations.get(UNVERIFIED_OWNER);
+        let unverified_owner = controller.as_ref().is_some_and(|owner| marked == Some(&owner.uid));
         Self {
             namespace: wire.namespace.unwrap_or_default(),
             name: wire.name.filter(|name| !name.is_empty()).or(wire.generate_name).unwrap_or_default(),
             uid: wire.uid,
             resource_version: wire.resource_version,
             labels: wire.labels,
-            annotations,
+            annotations: wire.annotations,
             terminating: wire.deletion_timestamp.is_some(),
             controller,
             unverified_owner,
-        }
-    }
-}
-
-fn is_unverified(owner: &Owner, annotations: &Labels) -> bool {
-    match annotations.get(UNVERIFIED_OWNER) {
-        Some(uid) => *uid == owner.uid,
-        // Somebody may fill the annotations to keep ours out.
-        None => {
-            let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-            bytes + UNVERIFIED_OWNER.len() + owner.uid.len() > MOST_ANNOTATED
         }
     }
 }

@@ -5,6 +5,7 @@
 //! manifests in files, so that they can't disagree. This module knows neither policies nor where objects come from.
 
 mod autoscaler;
+mod bounded;
 mod budget;
 mod change;
 mod lenient;
@@ -19,9 +20,10 @@ mod statefulset;
 mod surroundings;
 
 pub use autoscaler::Autoscaler;
+pub use bounded::{MOST_VALUES, Unread, decode, decode_seed};
 pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEvictionPolicy, budget_name};
 pub use change::{Change, Old, Requester, Situation, Way};
-pub use metadata::{MOST_ANNOTATED, Metadata, Owner, UNVERIFIED_OWNER};
+pub use metadata::{MOST_ANNOTATED, Marks, Metadata, Owner, UNVERIFIED_OWNER};
 pub use namespace::Namespace;
 pub use node::{Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Taint, Toleration};
 pub use revision::Revision;

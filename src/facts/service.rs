@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
+use super::Labels;
 use super::lenient::labels;
-use super::{Labels, Metadata};
+use super::metadata::Named;
 
 /// What rules need of a Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -40,7 +41,7 @@ impl Service {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Metadata,
+    metadata: Named,
     spec: Option<WireSpec>,
 }
 
@@ -58,12 +59,12 @@ impl From<Wire> for Service {
     fn from(Wire { metadata, spec }: Wire) -> Self {
         let spec = spec.unwrap_or_default();
         Self {
+            terminating: metadata.is_terminating(),
             namespace: metadata.namespace,
             name: metadata.name,
             kind: spec.kind.unwrap_or_else(|| "ClusterIP".to_owned()),
             cluster_ip: spec.cluster_ip,
             selector: spec.selector,
-            terminating: metadata.terminating,
         }
     }
 }

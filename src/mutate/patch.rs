@@ -16,16 +16,16 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::edit::{drop_marked, ours_in};
-use super::touched::touched;
+use super::touched::{annotated, touched};
 use super::{Edits, Injected, Item, Mark, RECORD};
-use crate::facts::{MOST_ANNOTATED, UNVERIFIED_OWNER};
+use crate::facts::{MOST_ANNOTATED, UNVERIFIED_OWNER, Unread, decode};
 
 /// Why there is no patch.
 #[derive(Debug, thiserror::Error)]
 pub enum PatchError {
     /// The object is not JSON.
     #[error("the object can't be decoded")]
-    Decode(#[source] serde_json::Error),
+    Decode(#[source] Unread),
     /// What is to be added can't be written as JSON.
     #[error("the injection can't be encoded")]
     Encode(#[source] serde_json::Error),
@@ -42,7 +42,7 @@ pub enum PatchError {
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
-const CONSTRAINTS: &str = "topologySpreadConstraints";
+pub(super) const CONSTRAINTS: &str = "topologySpreadConstraints";
 const POD: [&str; 3] = ["spec", "template", "spec"];
 const ANTI_AFFINITY: [&str; 5] = ["spec", "template", "spec", "affinity", "podAntiAffinity"];
 const ANNOTATIONS: [&str; 2] = ["metadata", "annotations"];
@@ -66,12 +66,12 @@ pub fn patch(object: &str, injection: Option<(&Edits, &Injected)>, mark: Mark<'_
             draft.remove_member(&ANNOTATIONS, RECORD)?;
         } else {
             let text = serde_json::to_string(record).map_err(PatchError::Encode)?;
-            draft.annotate(RECORD, text)?;
+            draft.annotate(RECORD, text, object)?;
         }
     }
     match mark {
         Mark::Keep => {}
-        Mark::Set(uid) => draft.annotate(UNVERIFIED_OWNER, uid.to_owned())?,
+        Mark::Set(uid) => draft.annotate(UNVERIFIED_OWNER, uid.to_owned(), object)?,
         Mark::Remove => draft.remove_member(&ANNOTATIONS, UNVERIFIED_OWNER)?,
     }
     StatefulSet::deserialize(&draft.object).map_err(PatchError::Verify)?;
@@ -101,13 +101,13 @@ struct Users<'a> {
 type Members<'a> = BTreeMap<Cow<'a, str>, &'a str>;
 
 impl<'a> Users<'a> {
-    fn of(template: &'a str, ours: &Injected) -> serde_json::Result<Self> {
+    fn of(template: &'a str, ours: &Injected) -> Result<Self, Unread> {
         let mut template = members(template)?;
         let mut pod = template.remove("spec").map(members).transpose()?;
         let mut shared = Map::new();
         for name in ["affinity", CONSTRAINTS] {
             if let Some(written) = pod.as_mut().and_then(|pod| pod.remove(name)) {
-                shared.insert(name.to_owned(), serde_json::from_str(written)?);
+                shared.insert(name.to_owned(), decode(written)?);
             }
         }
         let mut shared = Value::Object(shared);
@@ -124,7 +124,7 @@ impl<'a> Users<'a> {
     }
 }
 
-fn members(object: &str) -> serde_json::Result<Members<'_>> {
+fn members(object: &str) -> Result<Members<'_>, Unread> {
     #[derive(Deserialize)]
     #[serde(transparent)]
     struct Written<'a>(#[serde(borrow)] BTreeMap<Key<'a>, &'a RawValue>);
@@ -132,7 +132,7 @@ fn members(object: &str) -> serde_json::Result<Members<'_>> {
     #[serde(transparent)]
     struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    let Written(members) = serde_json::from_str(object)?;
+    let Written(members) = decode(object)?;
     Ok(members.into_iter().map(|(Key(name), value)| (name, value.get())).collect())
 }
 
@@ -240,11 +240,12 @@ impl Draft {
         self.apply(remove(&path(&whole, &[])))
     }
 
-    /// Sets an annotation. That must not make of a good object one that the API server rejects.
-    fn annotate(&mut self, key: &str, value: String) -> Result<(), PatchError> {
+    /// Sets an annotation of the object as it is written. That must not make of a good object one that the API server rejects.
+    fn annotate(&mut self, key: &str, value: String, object: &str) -> Result<(), PatchError> {
         self.set(&ANNOTATIONS, key, Value::String(value))?;
-        let annotations = self.at(&ANNOTATIONS).and_then(Value::as_object).into_iter().flatten();
-        let bytes = annotations.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+        let ours = self.at(&ANNOTATIONS).and_then(Value::as_object).into_iter().flatten();
+        let ours: usize = ours.map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+        let bytes = ours + annotated(object).map_err(PatchError::Decode)?;
         if bytes > MOST_ANNOTATED { Err(PatchError::Annotations(bytes)) } else { Ok(()) }
     }
 

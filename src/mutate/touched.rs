@@ -7,37 +7,93 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A value, or of an object these members.
+use super::RECORD;
+use super::patch::CONSTRAINTS;
+use crate::facts::{UNVERIFIED_OWNER, Unread, decode_seed};
+
+/// A value, or a part of it.
 pub(super) enum Part {
+    /// All of it.
     Whole,
+    /// Only whether it is there: an empty object stands for it.
+    Presence,
+    /// Of an object these members.
     Members(&'static [(&'static str, Part)]),
 }
 
-use Part::{Members, Whole};
+use Part::{Members, Presence, Whole};
 
 /// What a patch may touch of a StatefulSet.
 const TOUCHED: Part = Members(&[
-    ("metadata", Members(&[("annotations", Whole)])),
-    (
-        "spec",
-        Members(&[(
-            "template",
-            Members(&[("spec", Members(&[("affinity", Whole), ("topologySpreadConstraints", Whole)]))]),
-        )]),
-    ),
+    ("metadata", Members(&[("annotations", Members(&[(RECORD, Whole), (UNVERIFIED_OWNER, Whole)]))])),
+    ("spec", Members(&[("template", Members(&[("spec", Members(&[("affinity", AFFINITY), (CONSTRAINTS, Whole)]))]))])),
 ]);
+
+/// What is beside our terms is needed to tell whether the affinity says anything without them.
+const AFFINITY: Part = Members(&[("podAntiAffinity", Whole), ("podAffinity", Presence), ("nodeAffinity", Presence)]);
 
 /// The StatefulSet that is left when everything is left out that no patch touches.
 ///
 /// # Errors
 ///
-/// It is no JSON, or something that has to be an object is none. Null passes, for absent.
-pub(super) fn touched(object: &str) -> serde_json::Result<Value> {
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    let touched = (&TOUCHED).deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(touched)
+/// It is no JSON, or something that has to be an object is none. Null passes, for absent. There is more than is decoded of an
+/// object: of one that rules read, there is not.
+pub(super) fn touched(object: &str) -> Result<Value, Unread> {
+    decode_seed(object, &TOUCHED)
 }
+
+/// How many bytes the keys and values of an object's annotations have together, those that a patch may touch aside.
+pub(super) fn annotated(object: &str) -> Result<usize, Unread> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Object {
+        metadata: Option<Metadata>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Metadata {
+        annotations: Option<Length>,
+    }
+    Ok(serde_json::from_str::<Object>(object)?
+        .metadata
+        .unwrap_or_default()
+        .annotations
+        .map_or(0, |Length(bytes)| bytes))
+}
+
+/// The bytes of the names and texts in an object, without keeping any.
+struct Length(usize);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Length;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut written: A) -> Result<Length, A::Error> {
+                let mut bytes = 0;
+                while let Some(name) = written.next_key::<Text<'de>>()? {
+                    let text = written.next_value::<Option<Text<'de>>>()?;
+                    if name.0 != RECORD && name.0 != UNVERIFIED_OWNER {
+                        bytes += name.0.len() + text.map_or(0, |text| text.0.len());
+                    }
+                }
+                Ok(Length(bytes))
+            }
+        }
+
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for &Part {
     type Value = Value;
@@ -45,6 +101,9 @@ impl<'de> DeserializeSeed<'de> for &Part {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         match self {
             Whole => Value::deserialize(deserializer),
+            Presence => {
+                Ok(Option::<IgnoredAny>::deserialize(deserializer)?.map_or(Value::Null, |_| Value::Object(Map::new())))
+            }
             Members(_) => deserializer.deserialize_any(self),
         }
     }
@@ -86,8 +145,8 @@ mod tests {
     #[case::nulls(r#"{"metadata": null, "spec": {"template": {"spec": null}}}"#, json!({"metadata": null, "spec": {"template": {"spec": null}}}))]
     #[case::others(r#"{"kind": "x", "metadata": {"name": "a", "labels": {}}, "spec": {"replicas": 1}}"#, json!({"metadata": {}, "spec": {}}))]
     #[case::all(
-        r#"{"metadata": {"annotations": {"a": "b"}}, "spec": {"template": {"metadata": {}, "spec": {"affinity": {"x": [1]}, "topologySpreadConstraints": [{}], "containers": []}}}}"#,
-        json!({"metadata": {"annotations": {"a": "b"}}, "spec": {"template": {"spec": {"affinity": {"x": [1]}, "topologySpreadConstraints": [{}]}}}})
+        r#"{"metadata": {"annotations": {"a": "b", "quorate.dev/injected": "c"}}, "spec": {"template": {"metadata": {}, "spec": {"affinity": {"podAntiAffinity": {"x": [1]}, "podAffinity": {"x": [1]}, "nodeAffinity": null}, "topologySpreadConstraints": [{}], "containers": []}}}}"#,
+        json!({"metadata": {"annotations": {"quorate.dev/injected": "c"}}, "spec": {"template": {"spec": {"affinity": {"podAntiAffinity": {"x": [1]}, "podAffinity": {}, "nodeAffinity": null}, "topologySpreadConstraints": [{}]}}}})
     )]
     fn keeps(#[case] object: &str, #[case] expected: Value) {
         assert_eq!(touched(object).unwrap(), expected);

@@ -1,6 +1,6 @@
 //! Reads a request's body, as far as limits let it.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,12 +17,23 @@ use super::memory::{Coming, Full, REQUEST, Room};
 /// step, most bodies need no more.
 const STEP: usize = 32 << 10;
 
+/// How much is kept of a body that is not read: in that much an AdmissionReview says who asks about what.
+pub(super) const BEGINNING: usize = 16 << 10;
+
+/// For more of a body that is not kept to come.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Why a request was not read, or not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Error {
     /// The body is, or says that it is, longer than the limit.
-    #[error("the body is longer than {0} bytes")]
-    TooLong(usize),
+    #[error("the body is longer than {most} bytes")]
+    TooLong {
+        /// How many came.
+        bytes: usize,
+        /// How many may come.
+        most: usize,
+    },
     /// It would take more memory than all requests together may.
     #[error("the body has too many values to be decoded within the memory for requests")]
     TooMuch,
@@ -44,7 +55,7 @@ impl Error {
     /// The reason under which it is counted, where it is a limit that was met.
     pub(super) fn rejection(self) -> Option<&'static str> {
         match self {
-            Self::TooLong(_) => Some("body_size"),
+            Self::TooLong { .. } => Some("body_size"),
             Self::TooMuch => Some("body_values"),
             Self::TooSlow => Some("body_time"),
             Self::NoRoom => Some("body_memory"),
@@ -55,7 +66,7 @@ impl Error {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::TooLong(_) | Self::TooMuch => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLong { .. } | Self::TooMuch => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NoRoom | Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::BAD_REQUEST,
@@ -80,34 +91,110 @@ impl IntoResponse for Error {
     }
 }
 
-/// The whole body and the room that it takes, if it has at most `limit` bytes and comes within `time`. Where its length is
-/// said beforehand and is too great, nothing is read.
-pub(super) async fn read(body: Body, limit: usize, time: Duration, room: Coming) -> Result<(Bytes, Room), Error> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit {
-        return Err(Error::TooLong(limit));
-    }
-    timeout(time, collect(body, announced, limit, room)).await.unwrap_or(Err(Error::TooSlow))
+/// A body that was not read, and how it begins: as far as it was needed to answer it.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) error: Error,
+    pub(super) beginning: Vec<u8>,
 }
 
-async fn collect(body: Body, announced: usize, limit: usize, mut room: Coming) -> Result<(Bytes, Room), Error> {
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self { error, beginning: Vec::new() }
+    }
+}
+
+/// The whole body and the room that it takes, if it has at most `limit` bytes and comes within `time`.
+///
+/// Of one that is too long, or has no room, only the beginning is kept, and the rest passes by: a client that is still sending
+/// would not hear the answer. Where the client waits to be told to send (`expects`), nothing is read of one that is too long.
+pub(super) async fn read(
+    body: Body,
+    limit: usize,
+    time: Duration,
+    room: Coming,
+    expects: bool,
+) -> Result<(Bytes, Room), Unread> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit && expects {
+        return Err(Error::TooLong { bytes: announced, most: limit }.into());
+    }
+    timeout(time, collect(body, announced, limit, room)).await.unwrap_or(Err(Error::TooSlow.into()))
+}
+
+async fn collect(body: Body, announced: usize, limit: usize, mut room: Coming) -> Result<(Bytes, Room), Unread> {
     let mut body = pin!(body);
+    let mut bytes = Vec::new();
+    let error = match fill(&mut bytes, body.as_mut(), announced, limit, &mut room).await {
+        Ok(()) => match room.arrived() {
+            Ok(room) => return Ok((bytes.into(), room)),
+            Err(full) => full.into(),
+        },
+        Err(error) => {
+            drop(room);
+            error
+        }
+    };
+    let came = bytes.len();
+    bytes.truncate(BEGINNING);
+    bytes.shrink_to_fit();
+    Err(match error {
+        Error::TooLong { .. } | Error::NoRoom => pass_by(body, bytes, came, error).await,
+        other => other.into(),
+    })
+}
+
+/// Reads a body into `bytes`, as far as it may go.
+async fn fill(
+    bytes: &mut Vec<u8>,
+    mut body: Pin<&mut Body>,
+    announced: usize,
+    limit: usize,
+    room: &mut Coming,
+) -> Result<(), Error> {
     let first = announced.min(STEP);
     room.grow(REQUEST + first).await?;
-    let mut bytes = Vec::with_capacity(first);
+    bytes.reserve_exact(first);
+    if announced > limit {
+        return Err(Error::TooLong { bytes: 0, most: limit });
+    }
     while let Some(frame) = room.next(body.frame()).await? {
         // What isn't data is a trailer, which says nothing here.
         let Ok(chunk) = frame.map_err(|_| Error::Broken)?.into_data() else { continue };
         let length = bytes.len() + chunk.len();
         if length > limit {
-            return Err(Error::TooLong(limit));
+            keep_beginning(bytes, &chunk);
+            return Err(Error::TooLong { bytes: length, most: limit });
         }
         if length > bytes.capacity() {
             let capacity = length.max(bytes.capacity() * 2).max(announced.min(STEP)).min(limit);
-            room.grow(capacity - bytes.capacity()).await?;
+            if let Err(full) = room.grow(capacity - bytes.capacity()).await {
+                keep_beginning(bytes, &chunk);
+                return Err(full.into());
+            }
             bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok((bytes.into(), room.arrived()?))
+    Ok(())
+}
+
+fn keep_beginning(bytes: &mut Vec<u8>, chunk: &[u8]) {
+    let wanted = BEGINNING.saturating_sub(bytes.len()).min(chunk.len());
+    bytes.extend_from_slice(&chunk[..wanted]);
+}
+
+/// Lets the rest of a body pass by, as long as it comes.
+async fn pass_by(mut body: Pin<&mut Body>, mut beginning: Vec<u8>, came: usize, error: Error) -> Unread {
+    let mut bytes = came;
+    while let Ok(Some(Ok(frame))) = timeout(PATIENCE, body.frame()).await {
+        let Ok(chunk) = frame.into_data() else { continue };
+        keep_beginning(&mut beginning, &chunk);
+        bytes += chunk.len();
+    }
+    let error = match error {
+        Error::TooLong { bytes: so_far, most } => Error::TooLong { bytes: bytes.max(so_far), most },
+        other => other,
+    };
+    Unread { error, beginning }
 }

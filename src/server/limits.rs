@@ -12,7 +12,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests being answered, their bodies read; one more gets 503 with `Retry-After`.
     pub requests: usize,
-    /// The longest body in bytes: an object and its old self of 3 MB each, and their envelope (L9).
+    /// The longest body in bytes: an object and its old self of 1.5 MB each, the most that etcd stores, where each byte is one
+    /// that the API server escapes with six, and their envelope (L9).
     pub body: usize,
     /// Bytes of all bodies that come, and of what is decoded of them; past it, the body that has been coming for the longest
     /// gets 503 with `Retry-After`, or else the newcomer.
@@ -37,7 +38,7 @@ impl Default for Limits {
         Self {
             connections: 1024,
             requests: 256,
-            body: 7 << 20,
+            body: 20 << 20,
             body_memory: 96 << 20,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),

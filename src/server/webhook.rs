@@ -6,18 +6,19 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{Extensions, HeaderMap, Request, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::time::Instant;
 
-use super::body::{self, Error};
+use super::body::{self, BEGINNING, Error, Unread};
 use super::limits::{Limits, Requests};
 use super::line::Standing;
 use super::memory::Memory;
 use super::patience::Progress;
 use super::{deadline, weight};
-use crate::admission::{Admission, Webhook};
+use crate::admission::{Admission, Refusal, Webhook};
 use crate::telemetry::Metrics;
 
 /// What the routes need.
@@ -70,31 +71,40 @@ impl Reviews {
             return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json\n").into_response();
         }
         let time = deadline::of(query.as_deref());
-        self.review(webhook, &head.extensions, body, time).await.unwrap_or_else(|error| {
-            error.rejection().into_iter().for_each(|reason| self.metrics.rejected(reason));
-            error.into_response()
+        self.review(webhook, &head, body, time).await.unwrap_or_else(|unread| {
+            unread.error.rejection().into_iter().for_each(|reason| self.metrics.rejected(reason));
+            self.refuse(webhook, &unread).unwrap_or_else(|| unread.error.into_response())
         })
     }
 
+    /// A limit that was met is answered as a review where it is known what is asked: `failurePolicy: Ignore` would admit
+    /// whoever asks for much.
+    fn refuse(&self, webhook: Webhook, unread: &Unread) -> Option<Response> {
+        let refusal = match unread.error {
+            Error::TooLong { bytes, most } => Refusal::TooLong { bytes, most },
+            Error::TooMuch | Error::NoRoom | Error::TooMany => Refusal::NoRoom,
+            Error::TooSlow | Error::Broken => return None,
+        };
+        let answer = self.admission.refuse(webhook, &unread.beginning, refusal)?;
+        Some(([(header::CONTENT_TYPE, JSON)], answer).into_response())
+    }
+
     /// Reads the body and lets admission answer it, both within `time`, once there is room for each.
-    async fn review(
-        &self,
-        webhook: Webhook,
-        connection: &Extensions,
-        body: Body,
-        time: Duration,
-    ) -> Result<Response, Error> {
+    async fn review(&self, webhook: Webhook, head: &Parts, body: Body, time: Duration) -> Result<Response, Unread> {
         let until = Instant::now() + time;
-        let progress = connection.get::<Progress>();
+        let progress = head.extensions.get::<Progress>();
         let room = self.memory.body(progress.map_or(Standing::Unproven, Progress::standing));
-        let (bytes, mut room) = body::read(body, self.limits.body, time.min(self.limits.body_time), room).await?;
+        let expects = head.headers.contains_key(header::EXPECT);
+        let body_time = time.min(self.limits.body_time);
+        let (bytes, mut room) = body::read(body, self.limits.body, body_time, room, expects).await?;
         let _answering = progress.map(Progress::answering);
-        let _slot = self.requests.enter().ok_or(Error::TooMany)?;
+        let unread = |error| Unread { error, beginning: bytes[..bytes.len().min(BEGINNING)].to_vec() };
+        let _slot = self.requests.enter().ok_or(Error::TooMany).map_err(unread)?;
         let weight = weight::of(webhook, &bytes);
         if !self.memory.could_hold(room.bytes() + weight) {
-            return Err(Error::TooMuch);
+            return Err(unread(Error::TooMuch));
         }
-        room.grow(weight).await?;
+        room.grow(weight).await.map_err(|full| unread(full.into()))?;
         Ok(match self.admission.answer(webhook, bytes, until - Instant::now()).await {
             Ok(answer) => ([(header::CONTENT_TYPE, JSON)], answer).into_response(),
             Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),

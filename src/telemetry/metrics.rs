@@ -79,7 +79,7 @@ impl Metrics {
         self.pending_injections.set(whole(count));
     }
 
-    /// Quorate failed inside a request: `undecodable`, `deadline`, `panic`, `live_read`, `patch`.
+    /// Quorate failed inside a request: `undecodable`, `unreadable`, `busy`, `deadline`, `panic`, `live_read`, `patch`.
     pub fn internal_error(&self, kind: &'static str) {
         self.internal_errors.get_or_create(&[KIND.is(kind)]).inc();
     }

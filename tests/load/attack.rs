@@ -26,7 +26,7 @@ pub(crate) enum Scenario {
     SlowBodies,
     /// 32 clients that send 6 of 7 MiB at once, and then nothing
     StalledBodies,
-    /// 8 MiB again and again, by 32 clients, half of which don't say how long it is
+    /// 24 MiB again and again, by 32 clients, half of which don't say how long it is
     LongBodies,
     /// 6 MiB of `{"a":0},` again and again, by 16 clients
     ManyValues,
@@ -167,13 +167,13 @@ async fn attack(
         Scenario::LongBodies => {
             let chunk = vec![b' '; 1 << 20];
             if number.is_multiple_of(2) {
-                stream.write_all(format!("{}content-length: 8388608\r\n\r\n", head("/validate")).as_bytes()).await?;
+                stream.write_all(format!("{}content-length: 25165824\r\n\r\n", head("/validate")).as_bytes()).await?;
             } else {
                 stream
-                    .write_all(format!("{}transfer-encoding: chunked\r\n\r\n800000\r\n", head("/validate")).as_bytes())
+                    .write_all(format!("{}transfer-encoding: chunked\r\n\r\n1800000\r\n", head("/validate")).as_bytes())
                     .await?;
             }
-            for _ in 0..8 {
+            for _ in 0..24 {
                 stream.write_all(&chunk).await?;
             }
             let _answered = stream.read(&mut [0; 64]).await?;

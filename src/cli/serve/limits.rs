@@ -14,13 +14,13 @@ pub(super) struct LimitArgs {
     /// Open connections; for one more, the one that has been idle for the longest is closed
     #[arg(long, env = "QUORATE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "1024", value_parser = count::<16, 65_536>)]
     max_connections: usize,
-    /// Requests being answered at once; one more gets 503 with Retry-After
+    /// Requests being answered at once; one more is told to come again
     #[arg(long, env = "QUORATE_MAX_REQUESTS", value_name = "COUNT", default_value = "256", value_parser = count::<1, 16_384>)]
     max_requests: usize,
-    /// The longest body of a request; a longer one gets 413
-    #[arg(long, env = "QUORATE_MAX_BODY", value_name = "SIZE", default_value = "7Mi", value_parser = body)]
+    /// The longest body of a request; a longer review is denied
+    #[arg(long, env = "QUORATE_MAX_BODY", value_name = "SIZE", default_value = "20Mi", value_parser = body)]
     max_body: usize,
-    /// The memory that all requests at once may take, bodies and what they are decoded to; past it 503 with Retry-After
+    /// The memory that all requests at once may take, bodies and what they are decoded to; past it one is told to come again
     #[arg(long, env = "QUORATE_MAX_BODY_MEMORY", value_name = "SIZE", default_value = "96Mi", value_parser = body_memory)]
     max_body_memory: usize,
     /// From the start of a connection to the end of its TLS handshake

@@ -18,7 +18,7 @@ pub(super) const OPERATION: Label = Label { name: "operation", values: &["CREATE
 pub(super) const VERDICT: Label = Label { name: "verdict", values: &["allow", "warn", "deny", "error"] };
 pub(super) const ACTION: Label = Label { name: "action", values: &["Deny", "Warn", "Audit", "Exempt"] };
 pub(super) const KIND: Label =
-    Label { name: "kind", values: &["undecodable", "deadline", "panic", "live_read", "patch"] };
+    Label { name: "kind", values: &["undecodable", "unreadable", "busy", "deadline", "panic", "live_read", "patch"] };
 pub(super) const RESULT: Label = Label { name: "result", values: &["success", "failure"] };
 pub(super) const REASON: Label = Label {
     name: "reason",

@@ -28,9 +28,6 @@ fn with(pointer: &str, value: Value) -> Value {
 async fn what_has_no_uid_is_a_bad_request() {
     let mut served = Served::start("json").await;
     let uid_of = |text: &str| format!(r#"{{"request": {{"uid": {text}, "operation": "CREATE"}}}}"#);
-    let in_a_name = review_with(&with("/name", json!("HERE")), r#""NAME""#).into_bytes();
-    let place = in_a_name.windows(4).position(|window| window == b"NAME").unwrap();
-    let in_a_name = [&in_a_name[..place], b"\xc3\x28", &in_a_name[place + 4..]].concat();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("empty", Vec::new()),
         ("null", b"null".to_vec()),
@@ -40,7 +37,6 @@ async fn what_has_no_uid_is_a_bad_request() {
         ("a number", b"1e400".to_vec()),
         ("a byte order mark", [b"\xef\xbb\xbf", review(&request(&statefulset(), None)).as_bytes()].concat()),
         ("UTF-16", review(&request(&statefulset(), None)).encode_utf16().flat_map(u16::to_le_bytes).collect()),
-        ("bytes that are no UTF-8", in_a_name),
         ("only depth", deep().into_bytes()),
         ("depth without an end", "[".repeat(1 << 16).into_bytes()),
         ("depth without a uid", format!(r#"{{"request": {}}}"#, deep()).into_bytes()),
@@ -152,4 +148,20 @@ async fn numbers_are_answered(#[case] number: &str) {
     {
         served.review(&review_with(&with(place, json!("HERE")), number)).await;
     }
+}
+
+/// The API server passes on some JSON as it was sent, and replaces what is no UTF-8 in all other.
+#[rstest]
+#[case::in_a_name("/name")]
+#[case::in_managed_fields("/object/metadata/managedFields")]
+#[case::in_a_label("/object/metadata/labels/app")]
+#[tokio::test]
+async fn bytes_that_are_no_utf_8_are_judged(#[case] place: &str) {
+    let mut served = Served::start("json").await;
+    let body = review_with(&with(place, json!("HERE")), r#""NAME""#).into_bytes();
+    let at = body.windows(4).position(|window| window == b"NAME").unwrap();
+    let body = [&body[..at], b"\xc3\x28", &body[at + 4..]].concat();
+    let (status, answer) = served.post("/validate", body).await;
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((status, &answer["response"]["status"]["code"]), (StatusCode::OK, &json!(403)), "{answer}");
 }

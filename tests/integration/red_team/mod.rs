@@ -2,6 +2,7 @@
 
 mod adoption;
 mod autoscalers;
+mod ballast;
 mod exemptions;
 mod histories;
 mod operators;

@@ -118,34 +118,33 @@ async fn long_bodies_that_stall_make_room() {
 
 /// L9, over both versions of HTTP, at once and again and again.
 #[tokio::test]
-async fn takes_six_mebibytes_and_refuses_eight() {
+async fn takes_eighteen_mebibytes_and_refuses_twenty_one() {
     // However busy the machine is that tests run on.
     let served = webhook_with(Limits { body_time: Duration::from_mins(1), ..Limits::default() });
     for _ in 0..3 {
         let mut client = Client1::dial(&served).await;
-        assert_eq!(client.send(post(review(6 * MIB))).await.unwrap().status(), StatusCode::OK);
-        let refused = Client1::dial(&served).await.send(post(review(8 * MIB))).await;
+        assert_eq!(client.send(post(review(18 * MIB))).await.unwrap().status(), StatusCode::OK);
+        let refused = Client1::dial(&served).await.send(post(review(21 * MIB))).await;
         // hyper's client may see the connection end while it still sends.
         assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status() == StatusCode::PAYLOAD_TOO_LARGE));
 
         let mut client = Client2::dial(&served).await;
         let mut send = async |size| soon(client.sender.send_request(post(review(size)))).await;
-        assert_eq!(send(6 * MIB).await.unwrap().status(), StatusCode::OK);
-        assert_eq!(send(8 * MIB).await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(send(18 * MIB).await.unwrap().status(), StatusCode::OK);
+        assert_eq!(send(21 * MIB).await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(send(10).await.unwrap().status(), StatusCode::OK, "on the same connection");
     }
     is_well(&served).await;
 }
 
-/// A body that would be decoded to more than there is.
+/// A body that would be decoded to more than there is: nobody reads its values.
 #[tokio::test]
-async fn refuses_more_values_than_there_is_memory_for() {
+async fn passes_over_more_values_than_there_is_memory_for_l131() {
     let served = webhook_with(Limits::default());
     let values = format!("[{}0]", r#"{"a":0},"#.repeat(6 * MIB / 8));
     let body = String::from_utf8(review(10)).unwrap().replace("\"xxxxxxxxxx\"", &values);
     let response = Client1::dial(&served).await.send(post(body)).await.unwrap();
-    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(text(response).await.contains("too many values"));
+    assert_eq!(response.status(), StatusCode::OK);
     is_well(&served).await;
 }
 

@@ -88,7 +88,7 @@ fn good_chunks() -> String {
 #[case::two_at_once([good(""), good("connection: close\r\n")].concat(), &[200, 200])]
 #[case::absolute_form(String::from_utf8(good("connection: close\r\n")).unwrap().replacen("/validate", "https://other/validate", 1).into_bytes(), &[200])]
 #[case::expecting_100(good("expect: 100-continue\r\nconnection: close\r\n"), &[100, 200])]
-#[case::expecting_100_for_too_much(with("content-length: 8388608\r\nexpect: 100-continue\r\n", b""), &[413])]
+#[case::expecting_100_for_too_much(with("content-length: 33554432\r\nexpect: 100-continue\r\n", b""), &[413])]
 #[case::expecting_something_else(good("expect: 200-tea\r\nconnection: close\r\n"), &[200])]
 #[case::http_1_0(String::from_utf8(good("")).unwrap().replacen("HTTP/1.1", "HTTP/1.0", 1).into_bytes(), &[200])]
 #[case::upgrade(good("connection: upgrade, close\r\nupgrade: h2c\r\n"), &[200])]
@@ -123,7 +123,7 @@ fn good_chunks() -> String {
 #[case::too_long_a_header(good(&format!("x: {}\r\n", "y".repeat(20 << 10))), &[431])]
 #[case::too_long_a_path(format!("GET /{} HTTP/1.1\r\n\r\n", "y".repeat(20 << 10)).into_bytes(), &[431])]
 #[case::too_many_headers(good(&"x: y\r\n".repeat(200)), &[431])]
-#[case::too_long(with("content-length: 8388608\r\n", b"{"), &[413])]
+#[case::too_long(with("content-length: 33554432\r\n", b"{"), &[413])]
 #[case::trailers_without_end(chunked("", &format!("2\r\n{{}}\r\n0\r\n{}", "x: y\r\n".repeat(20_000))), &[400])]
 #[case::chunk_extension_without_end(chunked("", &format!("2;{}", "x".repeat(100_000))), &[400])]
 // Too slow.

@@ -118,16 +118,16 @@ async fn takes_json_only(#[case] kind: Option<&str>, #[case] status: StatusCode)
 
 /// L9
 #[tokio::test]
-async fn takes_six_mebibytes() {
+async fn takes_eighteen_mebibytes() {
     let webhook = Webhook::new();
-    assert_eq!(webhook.answer(post("/validate", review(6 * MIB))).await.status(), StatusCode::OK);
-    assert_eq!(webhook.answer(post("/validate", chunked(&review(6 * MIB)))).await.status(), StatusCode::OK);
+    assert_eq!(webhook.answer(post("/validate", review(18 * MIB))).await.status(), StatusCode::OK);
+    assert_eq!(webhook.answer(post("/validate", chunked(&review(18 * MIB)))).await.status(), StatusCode::OK);
 }
 
 /// L9
 #[tokio::test]
-async fn refuses_eight_mebibytes_whether_or_not_their_length_is_said() {
-    for body in [Body::from(review(8 * MIB)), chunked(&review(8 * MIB))] {
+async fn refuses_twenty_one_mebibytes_whether_or_not_their_length_is_said() {
+    for body in [Body::from(review(21 * MIB)), chunked(&review(21 * MIB))] {
         let webhook = Webhook::new();
         assert_eq!(webhook.answer(post("/mutate", body)).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert!(webhook.counted("body_size"));
@@ -148,10 +148,46 @@ async fn does_not_wait_for_a_body_beyond_the_timeout_that_the_api_server_names()
 async fn says_when_to_come_again_where_there_is_no_room() {
     let mut webhook = Webhook::new();
     webhook.limits.requests = 0;
-    let response = webhook.answer(post("/validate", review(10))).await;
+    let response = webhook.answer(post("/validate", r#"{"request": {"uid": "u-1"}}"#)).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[RETRY_AFTER], "1");
     assert!(webhook.counted("requests"));
+}
+
+/// What the API server sends before the object, and an object that does not end.
+fn beginning(operation: &str, size: usize) -> Body {
+    let request = format!(
+        r#"{{"kind":"AdmissionReview","request":{{"uid":"7e6f3c1c","kind":{{"group":"","version":"v1","kind":"Service"}},"#,
+    ) + &format!(
+        r#""name":"db","namespace":"shop","operation":"{operation}","object":{{"metadata":{{"name":"{}"#,
+        "x".repeat(size)
+    );
+    chunked(request.as_bytes())
+}
+
+/// L9, L131, L141: HTTP 503 or 413 would admit what has `failurePolicy: Ignore`.
+#[rstest]
+#[case::too_long(21 * MIB, 256, "CREATE", Some(403), "object: its review has more than 20971520 bytes")]
+#[case::no_room(10, 0, "UPDATE", Some(429), "too many requests about namespace shop")]
+#[case::a_deletion(21 * MIB, 256, "DELETE", None, "")]
+#[tokio::test]
+async fn a_limit_is_answered_where_it_is_known_what_is_asked(
+    #[case] size: usize,
+    #[case] requests: usize,
+    #[case] operation: &str,
+    #[case] code: Option<u64>,
+    #[case] message: &str,
+) {
+    let mut webhook = Webhook::new();
+    webhook.limits.requests = requests;
+    let response = webhook.answer(post("/validate", beginning(operation, size))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let answer: Value = serde_json::from_str(&text(response).await).unwrap();
+    let response = &answer["response"];
+    assert_eq!((response["uid"].as_str(), response["allowed"].as_bool()), (Some("7e6f3c1c"), Some(code.is_none())));
+    assert_eq!(response["status"]["code"].as_u64(), code);
+    assert!(response["status"]["message"].as_str().unwrap_or_default().starts_with(message), "{answer}");
+    assert_eq!(response["status"]["details"]["retryAfterSeconds"].as_u64(), (code == Some(429)).then_some(1));
 }
 
 #[tokio::test]
