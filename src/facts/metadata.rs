@@ -158,12 +158,10 @@ impl From<Wire> for Metadata {
 }
 
 fn is_unverified(owner: &Owner, annotations: &Labels) -> bool {
-    match annotations.get(UNVERIFIED_OWNER) {
-        Some(uid) => *uid == owner.uid,
-        // Somebody may fill the annotations to keep ours out.
-        None => {
-            let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-            bytes + UNVERIFIED_OWNER.len() + owner.uid.len() > MOST_ANNOTATED
-        }
+    if let Some(uid) = annotations.get(UNVERIFIED_OWNER) {
+        return *uid == owner.uid;
     }
+    // Somebody may fill the annotations to keep ours out.
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    bytes + UNVERIFIED_OWNER.len() + owner.uid.len() > MOST_ANNOTATED
 }
