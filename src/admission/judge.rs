@@ -77,6 +77,7 @@ impl Judge<'_> {
         let mut missing = unknown | unknown_too;
         let mut live = Evidence::NONE;
         let mut on_internal_error = self.policies.on_internal_error();
+        let mut runs_owner = None;
         loop {
             match self.source.read(missing, &mut situation).await {
                 Ok(true) if subject.bears_on(&situation.statefulset) => {}
@@ -84,18 +85,20 @@ impl Judge<'_> {
                 Err(error) => return Err((on_internal_error, error.into())),
             }
             live |= missing;
-            let runs_owner = self.runs_owner(incoming, &situation.statefulset).await;
+            if missing.contains(Evidence::PARENT) || runs_owner.is_none() {
+                runs_owner = Some(self.runs_owner(incoming, &situation.statefulset).await);
+            }
             let decide = |runs_owner| {
                 let change = change(incoming, subject, &situation.statefulset, runs_owner);
                 evaluate(&change, &situation.surroundings, self.policies, now)
             };
-            let decision = decide(runs_owner.as_ref().is_ok_and(|runs| *runs));
+            let decision = decide(matches!(runs_owner, Some(Ok(true))));
             missing = decision.denial_rests_on().without(live);
             if missing == Evidence::NONE {
                 let denies = |decision: &Decision| decision.verdict() == Verdict::Deny;
                 return match runs_owner {
                     // Who asks is not known, and of an operator this would not be denied.
-                    Err(error) if denies(&decision) && !denies(&decide(true)) => {
+                    Some(Err(error)) if denies(&decision) && !denies(&decide(true)) => {
                         Err((decision.on_internal_error(), error.into()))
                     }
                     _ => Ok(Some(decision)),

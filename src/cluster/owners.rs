@@ -1,14 +1,18 @@
 //! Whether a ServiceAccount runs the custom resource that controls a StatefulSet (L133).
 //!
 //! An ownerReference is what its writer says. So the API server is asked whether it serves such a kind, and whether the account
-//! may update the status of that object: an operator may, and hardly anybody else. What a tenant can make up costs little: the
-//! groups that are served are one short list, and nothing is asked about others.
+//! may update the status of such objects: an operator may, and hardly anybody else. In all namespaces, nobody can give an account
+//! that right but the cluster's administrator. In one namespace its own people can, if they have the right themselves: some kinds
+//! add it to the ClusterRoles `admin` and `edit`. There it says nothing.
+//!
+//! What a tenant can make up costs little: the groups that are served are one short list, and nothing is asked about others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
@@ -21,6 +25,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long answers are believed.
 const LASTS: Duration = Duration::from_mins(1);
+
+/// How long it is believed that an account has no right: an operator and its rights are often installed in one go.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// How long it is believed that a kind is not served: its definition may have come a moment before its first object.
 const ABSENT: Duration = Duration::from_secs(2);
@@ -44,7 +51,8 @@ struct Served {
     has_status: bool,
 }
 
-/// Whether somebody may update the status of an object.
+/// Whether somebody may update the status of the objects of a kind: of all, as whoever runs a kind may, so that one answer is about
+/// all owners that a namespace has.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Right {
     user: String,
@@ -52,8 +60,10 @@ struct Right {
     group: String,
     resource: String,
     namespace: Option<String>,
-    name: String,
 }
+
+/// The ClusterRoles that people of a namespace usually have, and what those let them update.
+const TENANTS: [&str; 2] = ["admin", "edit"];
 
 /// What the API server said about owners and who runs them.
 #[derive(Debug)]
@@ -61,6 +71,7 @@ pub(super) struct Owners {
     groups: Answers<(), Groups>,
     kinds: Answers<String, Kinds>,
     rights: Answers<Right, bool>,
+    tenants: Answers<(), Option<Arc<Vec<PolicyRule>>>>,
 }
 
 impl Default for Owners {
@@ -69,6 +80,7 @@ impl Default for Owners {
             groups: Answers::at_most(1),
             kinds: Answers::at_most(MOST_GROUPS),
             rights: Answers::at_most(MOST_RIGHTS),
+            tenants: Answers::at_most(1),
         }
     }
 }
@@ -92,15 +104,21 @@ impl Owners {
         let asks = async {
             let served = self.served(client, owner).await?.filter(|served| served.has_status);
             let Some(served) = served else { return Ok(false) };
-            let right = Right {
+            let everywhere = Right {
                 user: requester.username.to_owned(),
                 groups: requester.groups.to_vec(),
                 group: owner.group().to_owned(),
                 resource: served.plural,
-                namespace: served.namespaced.then(|| namespace.to_owned()),
-                name: owner.name.clone(),
+                namespace: None,
             };
-            self.rights.to(right.clone(), |_| LASTS, is_granted(client, right)).await
+            if self.has(client, &everywhere).await? {
+                return Ok(true);
+            }
+            let namespace = served.namespaced.then(|| namespace.to_owned());
+            if namespace.is_some() && self.tenants_have(client, &everywhere).await? {
+                return Ok(false);
+            }
+            self.has(client, &Right { namespace, ..everywhere }).await
         };
         tokio::time::timeout(DEADLINE, asks).await.map_err(|_| ReadError::Deadline)?
     }
@@ -109,6 +127,18 @@ impl Owners {
     pub(super) async fn serves(&self, client: &Client, owner: &Owner) -> Result<bool, ReadError> {
         let served = tokio::time::timeout(DEADLINE, self.served(client, owner)).await;
         served.map_err(|_| ReadError::Deadline)?.map(|served| served.is_some())
+    }
+
+    async fn has(&self, client: &Client, right: &Right) -> Result<bool, ReadError> {
+        let lasts = |granted: &bool| if *granted { LASTS } else { REFUSED };
+        self.rights.to(right.clone(), lasts, is_granted(client, right.clone())).await
+    }
+
+    /// Whether people of a namespace have the right there, and can give it to any account. Where there are no such ClusterRoles,
+    /// what people have isn't known.
+    async fn tenants_have(&self, client: &Client, right: &Right) -> Result<bool, ReadError> {
+        let rules = self.tenants.to((), |_| LASTS, rules_of_tenants(client)).await?;
+        Ok(rules.is_none_or(|rules| rules.iter().any(|rule| is_granted_by(rule, right))))
     }
 
     /// The resource of the owner's kind, in the version that it names or the preferred one: a version may have gone since.
@@ -162,7 +192,6 @@ async fn is_granted(client: &Client, right: Right) -> Result<bool, ReadError> {
                 resource: Some(right.resource),
                 subresource: Some("status".to_owned()),
                 namespace: right.namespace,
-                name: Some(right.name),
                 ..ResourceAttributes::default()
             }),
             ..SubjectAccessReviewSpec::default()
@@ -173,12 +202,54 @@ async fn is_granted(client: &Client, right: Right) -> Result<bool, ReadError> {
     Ok(review.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
 }
 
+async fn rules_of_tenants(client: &Client) -> Result<Option<Arc<Vec<PolicyRule>>>, ReadError> {
+    let api = Api::<ClusterRole>::all(client.clone());
+    let mut rules = Vec::new();
+    for name in TENANTS {
+        let Some(role) = api.get_opt(name).await? else { return Ok(None) };
+        let updates = |rule: &PolicyRule| rule.verbs.iter().any(|verb| verb == "update" || verb == "*");
+        rules.extend(role.rules.into_iter().flatten().filter(updates));
+    }
+    Ok(Some(Arc::new(rules)))
+}
+
+fn is_granted_by(rule: &PolicyRule, right: &Right) -> bool {
+    let names = |list: &Option<Vec<String>>, names: &[&str]| {
+        list.iter().flatten().any(|name| name == "*" || names.contains(&name.as_str()))
+    };
+    let status = format!("{}/status", right.resource);
+    names(&rule.api_groups, &[&right.group]) && names(&rule.resources, &[&status, "*/status"])
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
     use serde_json::{from_value, json};
 
     use super::*;
+
+    #[rstest]
+    #[case::the_status(json!(["db.example.com"]), json!(["databases", "databases/status"]), true)]
+    #[case::any_status(json!(["db.example.com"]), json!(["*/status"]), true)]
+    #[case::everything(json!(["*"]), json!(["*"]), true)]
+    #[case::the_object_alone(json!(["db.example.com"]), json!(["databases", "databases/scale"]), false)]
+    #[case::another_group(json!(["cert-manager.io"]), json!(["databases/status"]), false)]
+    fn what_people_of_a_namespace_may_tells_nothing_of_operators_l133(
+        #[case] groups: serde_json::Value,
+        #[case] resources: serde_json::Value,
+        #[case] granted: bool,
+    ) {
+        let rule: PolicyRule =
+            from_value(json!({"apiGroups": groups, "resources": resources, "verbs": ["update"]})).unwrap();
+        let right = Right {
+            user: String::new(),
+            groups: Vec::new(),
+            group: "db.example.com".to_owned(),
+            resource: "databases".to_owned(),
+            namespace: None,
+        };
+        assert_eq!(is_granted_by(&rule, &right), granted);
+    }
 
     #[rstest]
     #[case::an_operator("system:serviceaccount:operators:db", "db.example.com/v1", true)]

@@ -52,8 +52,7 @@ pub struct Match {
     pub exclude_namespaces: Vec<NamePattern>,
     /// StatefulSets to leave out, by name, as globs.
     pub exclude_names: Vec<NamePattern>,
-    /// What a ServiceAccount writes of a StatefulSet that a custom resource controls (L27): `Warn` only warns and injects
-    /// nothing, `Enforce` treats it as any other.
+    /// What an operator writes of its StatefulSets (L27): `Warn` only warns and injects nothing, `Enforce` treats it as any other.
     pub owned_by_operator: OwnedByOperator,
     /// ServiceAccounts whose requests count as an operator's, as globs of `namespace/name`. Needed for an operator that runs in
     /// the namespace of its databases, or whose custom resource has no status (L133).

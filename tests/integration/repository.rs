@@ -190,6 +190,12 @@ fn quorate_may_write_budgets_and_events_and_read_little_else() {
                 ["poddisruptionbudgets"] => &["get", "list", "watch", "create", "patch", "delete"],
                 ["events"] => &["create", "patch"],
                 ["pods"] => &["list"],
+                // A question that changes nothing, and what people of a namespace usually may.
+                ["subjectaccessreviews"] => &["create"],
+                ["clusterroles"] => {
+                    assert_eq!(strings(&rule["resourceNames"]), ["admin", "edit"]);
+                    &["get"]
+                }
                 ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] => {
                     assert_eq!(strings(&rule["resourceNames"]), ["quorate"]);
                     &["list", "watch", "patch"]

@@ -80,29 +80,7 @@ fn tour(release: &Installation) {
     let denied = apply(&lonely);
     assert!(denied.stderr.contains("denied the request"), "{denied}");
 
-    // A ServiceAccount writes what a custom resource controls: it may or may not run that.
-    let definition = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "databases.operator.example"},
-        "spec": {
-            "group": "operator.example", "scope": "Namespaced",
-            "names": {"kind": "Database", "plural": "databases", "singular": "database"},
-            "versions": [{
-                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {"type": "object"}},
-            }],
-        },
-    });
-    cluster.apply(&definition.to_string()).unwrap();
-    on(&["wait", "--for=condition=Established", "crd/databases.operator.example"]);
-    let mut owned = statefulset("owned", 3);
-    owned["metadata"]["ownerReferences"] = json!([
-        {"apiVersion": "operator.example/v1", "kind": "Database", "name": "db", "uid": "1", "controller": true}
-    ]);
-    let account = ["--as=system:serviceaccount:default:operator", "--as-group=system:masters"];
-    let words = [&["create", "--dry-run=server", "-f", "-", "-n", &release.tenant][..], &account].concat();
-    let written = cluster.kubectl(&words).stdin(&owned.to_string()).run().unwrap();
-    assert!(written.success(), "{written}");
+    an_account_writes_what_a_custom_resource_controls(release);
 
     // Another count, another budget: it is patched.
     on(&["scale", "statefulset/database", "--replicas=5"]);
@@ -180,6 +158,35 @@ fn tour(release: &Installation) {
         Ok(())
     })
     .unwrap();
+}
+
+/// It may or may not run that: who has the right there is looked at, too.
+fn an_account_writes_what_a_custom_resource_controls(release: &Installation) {
+    let cluster = release.cluster;
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "databases.operator.example"},
+        "spec": {
+            "group": "operator.example", "scope": "Namespaced",
+            "names": {"kind": "Database", "plural": "databases", "singular": "database"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            }],
+        },
+    });
+    cluster.apply(&definition.to_string()).unwrap();
+    cluster.kubectl(&["wait", "--for=condition=Established", "crd/databases.operator.example"]).ok().unwrap();
+    let mut owned = statefulset("owned", 3);
+    owned["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "operator.example/v1", "kind": "Database", "name": "db", "uid": "1", "controller": true}
+    ]);
+    let binding = ["create", "rolebinding", "operator", "--clusterrole=edit", "--serviceaccount=default:operator"];
+    cluster.kubectl(&binding).namespace(&release.tenant).ok().unwrap();
+    let account = "--as=system:serviceaccount:default:operator";
+    let words = ["create", "--dry-run=server", "-f", "-", "-n", &release.tenant, account];
+    let written = cluster.kubectl(&words).stdin(&owned.to_string()).run().unwrap();
+    assert!(written.success(), "{written}");
 }
 
 /// Somebody takes the name of a budget between Quorate's look at its cache and its write (L96): it reads whose that is.

@@ -53,7 +53,7 @@ const PROMETHEUS: Operator = Operator {
     has_status: true,
 };
 
-/// RabbitMQ's cluster-operator 2, `config/rbac/role.yaml` and its kustomization.
+/// `rabbitmq/cluster-operator` 2, `config/rbac/role.yaml` and its kustomization.
 const RABBITMQ: Operator = Operator {
     namespace: "rabbitmq-system",
     account: "rabbitmq-cluster-operator",
@@ -107,6 +107,18 @@ const PLAIN: Operator = Operator {
     plural: "plains",
     verbs: [ALL, ALL, ALL],
     has_status: false,
+};
+
+/// A kind whose status everybody who edits a namespace may update.
+const OPEN: Operator = Operator {
+    namespace: "open-system",
+    account: "open-operator",
+    group: "open.example",
+    version: "v1",
+    kind: "Open",
+    plural: "opens",
+    verbs: [ALL, ALL, ALL],
+    has_status: true,
 };
 
 const ALL: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
@@ -163,8 +175,28 @@ fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
         let cluster = CLUSTER.get_or_init(|| ControlPlane::start().unwrap());
+        open_to_editors(cluster);
         Stage { cluster, quorate: Quorate::builder(cluster).policy(POLICY).budgets().start().unwrap() }
     })
+}
+
+/// [`OPEN`], whose status everybody who edits a namespace may update there.
+fn open_to_editors(cluster: &ControlPlane) {
+    OPEN.install(cluster, None);
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "opens-edit", "labels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}},
+        "rules": [{"apiGroups": [OPEN.group], "resources": ["opens", "opens/status"], "verbs": ["*"]}],
+    });
+    cluster.apply(&role.to_string()).unwrap();
+    wait_for("the right to be the editors'", || {
+        for role in ["edit", "admin"] {
+            let role = cluster.object("", "clusterrole", role)?.to_string();
+            ensure!(role.contains("opens/status"), "not yet");
+        }
+        Ok(())
+    })
+    .unwrap();
 }
 
 /// A namespace that is governed.
@@ -356,6 +388,37 @@ fn an_account_that_a_developer_may_impersonate_is_no_operator_l133() {
         let owner = json!({"apiVersion": format!("g{number}.example/v1"), "kind": "Free", "name": "db", "uid": "1", "controller": true});
         denied(&tenant.impersonated(&accounts[1], &statefulset("free", 1, Some(&owner))), FEW);
     }
+}
+
+/// Some kinds let everybody who edits a namespace update the status there, as cert-manager's do: who may do that is anybody.
+#[test]
+fn a_right_that_people_of_the_namespace_have_makes_no_operator_l133() {
+    let (tenant, other) = (Tenant::new("aggregated"), Tenant::new("aggregated-too"));
+    let owner = tenant.owner(OPEN);
+    let account = format!("{}:default", other.namespace);
+    tenant.let_edit(&account);
+    let who = format!("--as=system:serviceaccount:{account}");
+    tenant.kubectl(&["auth", "can-i", "update", "opens.open.example/db", "--subresource=status", &who]).ok().unwrap();
+    denied(&tenant.impersonated(&account, &statefulset("free", 1, Some(&owner))), FEW);
+    // Its operator has the right in all namespaces.
+    warned(&tenant.as_account(
+        "create",
+        &format!("{}:{}", OPEN.namespace, OPEN.account),
+        &statefulset("owned", 1, Some(&owner)),
+    ));
+}
+
+/// An operator with rights in one namespace only, which nobody there has.
+#[test]
+fn an_operator_of_some_namespaces_is_one_there_l133() {
+    let tenant = Tenant::new("some");
+    let operator = Operator { group: "some.example", account: "some-operator", ..ELASTIC };
+    operator.install(tenant.cluster, Some(&tenant.namespace));
+    let account = format!("--serviceaccount={}:{}", operator.namespace, operator.account);
+    tenant.kubectl(&["create", "rolebinding", "elsewhere", "--role", operator.account, &account]).ok().unwrap();
+    let owner = tenant.owner(operator);
+    let account = format!("{}:{}", operator.namespace, operator.account);
+    warned(&tenant.as_account("create", &account, &statefulset("owned", 1, Some(&owner))));
 }
 
 /// Argo CD may do everything, and applies what people wrote.
