@@ -251,3 +251,49 @@ fn every_failure_is_answered_in_full_l2() {
     let answer = Answer::not_reviewed().encode(&incoming);
     assert_is_well_formed(&from_slice(&answer).unwrap());
 }
+
+/// The least time that a change of a budget takes, with so many StatefulSets and other budgets, which select all pods or none.
+async fn time_of_a_change(statefulsets: usize, budgets: usize, select_all: bool) -> Duration {
+    let spec: Spec = from_value(json!({"validate": {"podDisruptionBudget": {"action": "Warn"}}})).unwrap();
+    let policies = PolicySet::new(vec![Policy { name: "baseline".to_owned(), spec }]);
+    let mut objects = Objects::default();
+    for number in 0..statefulsets {
+        let mut set = statefulset(3);
+        set["metadata"]["name"] = json!(format!("db-{number}"));
+        objects.add_statefulset(from_value(set).unwrap());
+    }
+    let budget = |name: &str, app: &str, max_unavailable: i32| {
+        json!({
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"selector": {"matchLabels": {"app": app}}, "maxUnavailable": max_unavailable},
+        })
+    };
+    for number in 0..budgets {
+        let app = if select_all { "db".to_owned() } else { format!("web-{number}") };
+        objects.add_budget(from_value(budget(&format!("b{number}"), &app, 1)).unwrap());
+    }
+    let admission = Admission::new(Arc::new(ArcSwap::from_pointee(policies)), Source::Objects(objects), Arc::default());
+    let mut review = request("UPDATE", &budget("changed", "db", 1), &budget("changed", "db", 2));
+    review["request"]["kind"] = json!({"group": "policy", "version": "v1", "kind": "PodDisruptionBudget"});
+    let mut least = Duration::MAX;
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        let answer = answer(&admission, Webhook::Validate, &review).await.unwrap();
+        assert_eq!(answer["response"]["allowed"], true, "{answer}");
+        least = least.min(start.elapsed());
+    }
+    least
+}
+
+/// L141: the cost goes by the StatefulSets that the budget selects, whatever other budgets there are.
+#[tokio::test]
+async fn a_change_of_a_budget_does_not_cost_statefulsets_times_budgets_l141() {
+    for select_all in [true, false] {
+        let few = time_of_a_change(1_200, 10, select_all).await;
+        let many = time_of_a_change(1_200, 300, select_all).await;
+        println!(
+            "1,200 StatefulSets, all of the same labels: {few:?} with 10 budgets, {many:?} with 300 ({select_all})"
+        );
+        assert!(many < few * 5, "{many:?} with 300 budgets, {few:?} with 10");
+    }
+}

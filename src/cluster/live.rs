@@ -233,6 +233,7 @@ impl Cluster {
             nodes: caches.nodes.by_name(""),
             has_claims: statefulset.claim_prefixes().any(|prefix| caches.claims.has_name(name, &prefix, is_ordinal)),
             orphaned_revisions: Vec::new(),
+            neighbours: Vec::new(),
         };
         (surroundings, unknown)
     }

@@ -156,6 +156,7 @@ impl Objects {
             nodes: ByName::clone(&self.nodes),
             has_claims: self.claims.iter().any(is_claim),
             orphaned_revisions: Vec::new(),
+            neighbours: Vec::new(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Metadata {
     pub annotations: Labels,
     /// Whether `deletionTimestamp` is set.
     pub terminating: bool,
+    /// What holds an object that is being deleted; empty for any other object.
+    pub finalizers: Vec<String>,
     /// The ownerReference with `controller: true`.
     pub controller: Option<Owner>,
 }
@@ -105,6 +107,7 @@ struct Wire {
     #[serde(default, deserialize_with = "labels")]
     annotations: Labels,
     deletion_timestamp: Option<String>,
+    finalizers: Option<Vec<String>>,
     owner_references: Option<Vec<WireOwner>>,
 }
 
@@ -127,6 +130,7 @@ impl From<Wire> for Metadata {
             labels: wire.labels,
             annotations,
             terminating: wire.deletion_timestamp.is_some(),
+            finalizers: wire.finalizers.filter(|_| wire.deletion_timestamp.is_some()).unwrap_or_default(),
             controller: wire
                 .owner_references
                 .into_iter()
