@@ -13,7 +13,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use quorate::admission::{Admission, Webhook};
 use quorate::budget::coverage;
-use quorate::facts::{LabelSelector, Labels};
+use quorate::facts::{LabelSelector, StatefulSet};
 use serde_json::{Value, from_slice, from_value, json};
 use tokio::runtime::Runtime;
 
@@ -79,10 +79,11 @@ fn cluster(criterion: &mut Criterion) {
 /// Which pods a budget's selector covers.
 fn selectors(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("coverage");
-    let labels: Labels = from_value(json!({
+    let labels = json!({
         "app": "db", "app.kubernetes.io/name": "db", "app.kubernetes.io/instance": "one", "tier": "backend", "team": "shop",
-    }))
-    .unwrap();
+    });
+    let spec = json!({"replicas": 3, "template": {"metadata": {"labels": labels}}});
+    let statefulset: StatefulSet = from_value(json!({"metadata": {"name": "db"}, "spec": spec})).unwrap();
     let some = |selector: Value| from_value::<LabelSelector>(selector).unwrap();
     let expressions: Vec<_> = (0..20)
         .map(|number| json!({"key": "app", "operator": "In", "values": ["db", format!("other-{number}")]}))
@@ -91,8 +92,11 @@ fn selectors(criterion: &mut Criterion) {
         ("labels", some(json!({"matchLabels": {"app": "db"}}))),
         ("expressions", some(json!({"matchExpressions": expressions}))),
         ("disjoint", some(json!({"matchLabels": {"app": "web", "tier": "frontend"}}))),
+        ("pods", some(json!({"matchLabels": {"statefulset.kubernetes.io/pod-name": "db-0"}}))),
     ] {
-        group.bench_function(name, |bencher| bencher.iter(|| coverage(black_box(Some(&selector)), black_box(&labels))));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| coverage(black_box(Some(&selector)), black_box(&statefulset)))
+        });
     }
     group.finish();
 }

@@ -72,7 +72,8 @@ impl Judge<'_> {
         unknown: Evidence,
         now: Timestamp,
     ) -> Result<Option<Decision>, (OnInternalError, Failure)> {
-        let (surroundings, unknown_too) = self.source.surroundings(&statefulset);
+        let (mut surroundings, unknown_too) = self.source.surroundings(&statefulset);
+        subject.narrow(&mut surroundings, &statefulset, self.source);
         let mut situation = Situation { statefulset: Cow::Borrowed(&*statefulset), surroundings };
         let mut missing = unknown | unknown_too;
         let mut live = Evidence::NONE;

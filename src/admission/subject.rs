@@ -1,6 +1,6 @@
 //! What a request is about: a StatefulSet itself, or something on which StatefulSets depend.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -9,18 +9,40 @@ use serde_json::value::RawValue;
 use super::Webhook;
 use super::decode::{Incoming, Operation, Written};
 use super::failure::Failure;
-use crate::budget::{Coverage, coverage};
+use crate::budget::{Coverage, MOST_NEAR, Near, coverage, shares_pods};
 use crate::cluster::Source;
-use crate::facts::{self, Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Way};
+use crate::facts::{self, Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Surroundings, Way};
 use crate::mutate::Injected;
+
+/// So many StatefulSets that share labels with a new one are named.
+const MOST_NEIGHBOURS: usize = 3;
 
 /// What a request is about, as facts.
 pub(super) enum Subject {
-    StatefulSet { object: Arc<StatefulSet>, old: Option<Box<StatefulSet>>, spec_changed: bool, template_changed: bool },
-    Scale { name: String, replicas: i32 },
-    Service { old: Option<Service>, new: Option<Service> },
-    Autoscaler { old: Option<Autoscaler>, new: Option<Autoscaler> },
-    Budget { old: Option<Box<Budget>>, new: Box<Budget> },
+    StatefulSet {
+        object: Arc<StatefulSet>,
+        old: Option<Box<StatefulSet>>,
+        spec_changed: bool,
+        template_changed: bool,
+    },
+    Scale {
+        name: String,
+        replicas: i32,
+    },
+    Service {
+        old: Option<Service>,
+        new: Option<Service>,
+    },
+    Autoscaler {
+        old: Option<Autoscaler>,
+        new: Option<Autoscaler>,
+    },
+    Budget {
+        old: Option<Box<Budget>>,
+        new: Box<Budget>,
+        /// The budgets of the namespace, sorted once for all the StatefulSets that this one selects (L141).
+        near: OnceLock<Near>,
+    },
 }
 
 impl Subject {
@@ -81,7 +103,10 @@ impl Subject {
             }
             ("policy", "PodDisruptionBudget", "") if writes => {
                 let (old, new): (Option<Budget>, Budget) = decode_both(incoming)?;
-                Some(Self::Budget { old: old.map(Box::new), new: Box::new(new) })
+                if old.as_ref().is_some_and(|old| old.says_the_same_as(&new)) {
+                    return Ok(None);
+                }
+                Some(Self::Budget { old: old.map(Box::new), new: Box::new(new), near: OnceLock::new() })
             }
             _ => None,
         })
@@ -113,7 +138,7 @@ impl Subject {
             Self::Scale { replicas, .. } => Way::Scale { replicas: *replicas },
             Self::Service { old, new } => Way::Service { old: old.as_ref(), new: new.as_ref() },
             Self::Autoscaler { old, new } => Way::Autoscaler { old: old.as_ref(), new: new.as_ref() },
-            Self::Budget { old, new } => Way::Budget { old: old.as_deref(), new },
+            Self::Budget { old, new, .. } => Way::Budget { old: old.as_deref(), new },
         }
     }
 
@@ -152,9 +177,27 @@ impl Subject {
             }
             // It bears on what it scales and on what it scaled before.
             Self::Autoscaler { old, new } => old.iter().chain(new).any(|each| each.targets(statefulset)),
-            Self::Budget { new, .. } => {
-                coverage(new.selector.as_ref(), &statefulset.template.labels) != Coverage::Disjoint
+            Self::Budget { new, .. } => coverage(new.selector.as_ref(), statefulset) != Coverage::Disjoint,
+        }
+    }
+
+    /// Leaves of a StatefulSet's surroundings the budgets that bear on it, where the request may be judged for many
+    /// StatefulSets; adds the StatefulSets that share its labels, where it is created.
+    pub(super) fn narrow(&self, surroundings: &mut Surroundings, statefulset: &StatefulSet, source: &Source) {
+        match self {
+            Self::StatefulSet { object, old: None, .. } => {
+                let others = source.statefulsets(&statefulset.metadata.namespace).into_iter();
+                let sharing = others.filter(|other| shares_pods(object, other)).take(MOST_NEIGHBOURS);
+                surroundings.neighbours = sharing.map(|other| other.metadata.name.clone()).collect();
             }
+            Self::Budget { new, near, .. } => {
+                let near = near.get_or_init(|| Near::of(&surroundings.budgets));
+                // One more, for the one that changes is not one of the others.
+                if near.is_of(&surroundings.budgets) {
+                    surroundings.budgets = near.to(statefulset, MOST_NEAR + 1, Some(&new.name));
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -321,7 +321,8 @@ async fn ballast_frees_nothing_l131(#[case] place: &str) {
     let admission = admission(baseline());
     let mut object = statefulset(1);
     let (parent, name) = place.rsplit_once('/').unwrap();
-    object.pointer_mut(parent).unwrap()[name] = ballast(100_000);
+    object.pointer_mut(parent).unwrap()[name] =
+        if name == "finalizers" { json!(vec!["example.com/x"; 100_000]) } else { ballast(100_000) };
     let review = request("CREATE", &object, &Value::Null);
     let (allowed, said) = message(&admission, Webhook::Validate, &review).await;
     assert!(!allowed && said.starts_with("spec.replicas: 1 is below the minimum 2"), "{said}");

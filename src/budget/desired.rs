@@ -2,16 +2,19 @@
 //!
 //! Decided for a namespace as a whole, for no pod may have two budgets: every eviction of such a pod fails (L50).
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::coverage::is_of_each_pod;
+use super::coverage::{POD_NAME, is_of_each_pod};
 use super::{Coverage, coverage};
 use crate::facts::{
-    Amount, Budget, LabelSelector, Limit, Operator, StatefulSet, UnhealthyPodEvictionPolicy, budget_name,
+    Amount, Budget, LabelSelector, Limit, Operator, Requirement, StatefulSet, UnhealthyPodEvictionPolicy, budget_name,
 };
+
+/// A budget names no more pods than these; a StatefulSet that has more shares its budget with whoever has its labels.
+const MOST_NAMED: i32 = 1_000;
 
 /// What policies want of the budget of one StatefulSet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,21 @@ pub struct Candidate<'a> {
     pub statefulset: &'a StatefulSet,
     /// What policies want.
     pub terms: Result<&'a Terms, &'a Reason>,
+    /// Whether its budget has to tell its pods from others that its selector selects.
+    pub apart: Apart,
+}
+
+/// Whether a budget has to name the pods that it is about, as its selector selects others too (L140).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Apart {
+    /// No: the StatefulSet's own selector will do.
+    #[default]
+    No,
+    /// Where the StatefulSet shares its labels with others: its pods have not been all ready for a while, or the budget names
+    /// them already. Under one budget the pods of one StatefulSet that don't start would block the drain of the other's.
+    IfShared,
+    /// Yes: pods have its labels that no StatefulSet owns.
+    Yes,
 }
 
 /// What a StatefulSet shall have.
@@ -47,8 +65,11 @@ pub enum Wanted {
 pub struct Kept {
     /// Its name.
     pub name: String,
-    /// The StatefulSet's own selector, which can't change.
+    /// The StatefulSet's own selector, which can't change; with the names of its pods where that selects others too.
     pub selector: LabelSelector,
+    /// What it says: `maxUnavailable`, or the same as a `minAvailable` where the selector selects others too. An integer there
+    /// needs nobody to look up the controllers of the pods, which fails for those of a Job (L140).
+    pub limit: Limit,
     /// What it allows, and who says so.
     pub terms: Terms,
 }
@@ -69,8 +90,8 @@ pub enum Reason {
         /// The budget's name.
         by: String,
     },
-    /// Somebody else's budget selects some of its pods, depending on labels that each of them gets.
-    MayBeCovered {
+    /// Somebody else's budget selects some of its pods.
+    PartlyCovered {
         /// The budget's name.
         by: String,
     },
@@ -91,7 +112,7 @@ impl Reason {
             Self::Operators => "OwnedByOperator",
             Self::TooFew => "TooFewReplicas",
             Self::Covered { .. } => "Covered",
-            Self::MayBeCovered { .. } => "MayBeCovered",
+            Self::PartlyCovered { .. } => "PartlyCovered",
             Self::Shares { .. } => "Shared",
         }
     }
@@ -107,7 +128,7 @@ impl fmt::Display for Reason {
             Self::Covered { by } => {
                 write!(formatter, "PodDisruptionBudget {by} covers the pods, and under two every eviction fails")
             }
-            Self::MayBeCovered { by } => {
+            Self::PartlyCovered { by } => {
                 write!(
                     formatter,
                     "PodDisruptionBudget {by} covers some of the pods, and under two every eviction fails"
@@ -130,11 +151,14 @@ impl fmt::Display for Reason {
 pub fn desired(candidates: &[Candidate<'_>], budgets: &[impl Borrow<Budget>]) -> Vec<Wanted> {
     let pods = Pods::of(candidates);
     let mut wanted: Vec<_> = candidates.iter().map(on_its_own).collect();
-    for budget in budgets.iter().map(Borrow::borrow).filter(|budget| !budget.ours && !budget.orphaned) {
+    for budget in budgets.iter().map(Borrow::borrow).filter(|budget| !budget.is_quorates()) {
         let Some(selector) = &budget.selector else { continue };
-        for (index, coverage) in pods.selected_by(selector) {
-            wanted[index] =
-                covered(std::mem::replace(&mut wanted[index], Wanted::None(Reason::NotAsked)), budget, coverage);
+        for index in pods.narrowed(selector).iter().copied() {
+            // Most are covered already, or want none: they aren't compared with every budget of the namespace (L141).
+            if matches!(wanted[index], Wanted::Budget(_) | Wanted::None(Reason::PartlyCovered { .. })) {
+                let coverage = coverage(Some(selector), candidates[index].statefulset);
+                cover(&mut wanted[index], budget, coverage);
+            }
         }
     }
     share(candidates, &pods, &mut wanted);
@@ -151,27 +175,26 @@ fn on_its_own(candidate: &Candidate<'_>) -> Wanted {
         Ok(terms) => Wanted::Budget(Kept {
             name: budget_name(&statefulset.metadata.name),
             selector: statefulset.selector.clone(),
+            limit: Limit::MaxUnavailable(terms.max_unavailable),
             terms: terms.clone(),
         }),
     }
 }
 
-fn covered(wanted: Wanted, budget: &Budget, coverage: Coverage) -> Wanted {
-    let by = budget.name.clone();
-    match (wanted, coverage) {
-        (Wanted::Budget(_) | Wanted::None(Reason::MayBeCovered { .. }), Coverage::Covers) => {
-            Wanted::None(Reason::Covered { by })
-        }
-        (Wanted::Budget(_), Coverage::MayCover) => Wanted::None(Reason::MayBeCovered { by }),
-        (as_it_was, _) => as_it_was,
+fn cover(wanted: &mut Wanted, budget: &Budget, coverage: Coverage) {
+    let by = || budget.name.clone();
+    match (&*wanted, coverage) {
+        (_, Coverage::Covers) => *wanted = Wanted::None(Reason::Covered { by: by() }),
+        (Wanted::Budget(_), Coverage::CoversSome(_)) => *wanted = Wanted::None(Reason::PartlyCovered { by: by() }),
+        _ => {}
     }
 }
 
-/// Leaves one budget where several would select the same pods.
+/// Where several budgets would select the same pods, leaves one of them, or has each name the pods that it is about.
 fn share(candidates: &[Candidate<'_>], pods: &Pods<'_>, wanted: &mut [Wanted]) {
     let selected: Vec<Vec<usize>> = (candidates.iter().zip(&*wanted))
         .map(|(candidate, wanted)| match wanted {
-            Wanted::Budget(_) => pods.selected_by(&candidate.statefulset.selector).map(|(index, _)| index).collect(),
+            Wanted::Budget(_) => pods.selected_by(&candidate.statefulset.selector),
             Wanted::None(_) => Vec::new(),
         })
         .collect();
@@ -179,34 +202,124 @@ fn share(candidates: &[Candidate<'_>], pods: &Pods<'_>, wanted: &mut [Wanted]) {
     let mut order: Vec<usize> = (0..candidates.len()).filter(|index| !selected[*index].is_empty()).collect();
     order.sort_by_key(|index| (Reverse(selected[*index].len()), name(*index)));
 
+    let apart = apart(candidates, &selected, wanted);
+    for index in order.iter().copied().filter(|index| apart[*index]) {
+        set_apart(candidates[index].statefulset, &mut wanted[index]);
+    }
     // Whose budget selects the pods of which StatefulSet.
     let mut holders: HashMap<usize, usize> = HashMap::new();
-    for index in order {
-        let holder = selected[index].iter().find_map(|pods_of| holders.get(pods_of).copied());
-        let Some(holder) = holder else {
-            holders.extend(selected[index].iter().map(|pods_of| (*pods_of, index)));
-            continue;
-        };
-        let shares = Wanted::None(Reason::Shares { with: name(holder).to_owned() });
-        let Wanted::Budget(given_up) = std::mem::replace(&mut wanted[index], shares) else { continue };
-        let of = |index: usize| candidates[index].statefulset.replicas;
-        if let Wanted::Budget(kept) = &mut wanted[holder] {
-            let (mine, theirs) =
-                (given_up.terms.max_unavailable.of(of(index)), kept.terms.max_unavailable.of(of(holder)));
-            if mine < theirs {
-                kept.terms = Terms { max_unavailable: Amount::Pods(mine), ..given_up.terms };
-            } else if matches!(kept.terms.max_unavailable, Amount::Percent(_)) {
-                // Kubernetes takes a percentage of all pods that the budget selects, and these are more.
-                kept.terms.max_unavailable = Amount::Pods(theirs);
-            }
+    for index in order.into_iter().filter(|index| !apart[*index]) {
+        match selected[index].iter().find_map(|pods_of| holders.get(pods_of).copied()) {
+            Some(holder) => give_up(candidates, wanted, index, holder),
+            None => holders.extend(selected[index].iter().map(|pods_of| (*pods_of, index))),
         }
     }
+}
+
+/// Which StatefulSets have a budget that names their pods: all of those that are tied by selectors, where one of them has to.
+fn apart(candidates: &[Candidate<'_>], selected: &[Vec<usize>], wanted: &[Wanted]) -> Vec<bool> {
+    let mut ties = Ties((0..candidates.len()).collect());
+    for (index, selected) in selected.iter().enumerate() {
+        for other in selected {
+            ties.tie(index, *other);
+        }
+    }
+    let mut groups = vec![Group::default(); candidates.len()];
+    for (index, selected) in selected.iter().enumerate() {
+        // A budget of ours over pods that somebody else's is about would be the second one on them.
+        let somebody_elses = |index: &usize| {
+            matches!(wanted[*index], Wanted::None(Reason::Covered { .. } | Reason::PartlyCovered { .. }))
+        };
+        let shares = selected.iter().any(|other| *other != index);
+        let group = &mut groups[ties.root(index)];
+        group.has_to |= candidates[index].apart == Apart::Yes || selected.iter().any(somebody_elses);
+        group.has_to_if_shared |= candidates[index].apart == Apart::IfShared;
+        group.is_shared |= shares;
+        group.is_too_large |= shares && candidates[index].statefulset.replicas > MOST_NAMED;
+    }
+    (0..candidates.len()).map(|index| groups[ties.root(index)].is_apart()).collect()
+}
+
+/// StatefulSets that are tied by selectors.
+#[derive(Clone, Copy, Default)]
+struct Group {
+    has_to: bool,
+    has_to_if_shared: bool,
+    is_shared: bool,
+    is_too_large: bool,
+}
+
+impl Group {
+    fn is_apart(self) -> bool {
+        !self.is_too_large && (self.has_to || (self.is_shared && self.has_to_if_shared))
+    }
+}
+
+/// Which are tied to each other: each knows another one of its kind, up to one that stands for all.
+struct Ties(Vec<usize>);
+
+impl Ties {
+    fn root(&mut self, mut index: usize) -> usize {
+        while self.0[index] != index {
+            self.0[index] = self.0[self.0[index]];
+            index = self.0[index];
+        }
+        index
+    }
+
+    fn tie(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.root(one), self.root(other));
+        self.0[one.max(other)] = one.min(other);
+    }
+}
+
+/// Has a budget select the StatefulSet's own pods and no others with the same labels.
+fn set_apart(statefulset: &StatefulSet, wanted: &mut Wanted) {
+    let Wanted::Budget(kept) = wanted else { return };
+    let replicas = statefulset.replicas;
+    let (operator, values) = if replicas <= MOST_NAMED {
+        let first = i64::from(statefulset.first_ordinal);
+        let ordinals = first..first + i64::from(replicas);
+        (Operator::In, ordinals.map(|ordinal| format!("{}-{ordinal}", statefulset.metadata.name)).collect())
+    } else {
+        (Operator::Exists, Vec::new())
+    };
+    kept.selector.match_expressions.push(Requirement { key: POD_NAME.to_owned(), operator, values });
+    let available = replicas.saturating_sub(kept.terms.max_unavailable.of(replicas)).max(0);
+    kept.limit = Limit::MinAvailable(Amount::Pods(available));
+}
+
+/// Leaves the pods of one StatefulSet to the budget of another one, on the stricter terms of both.
+fn give_up(candidates: &[Candidate<'_>], wanted: &mut [Wanted], index: usize, holder: usize) {
+    let with = candidates[holder].statefulset.metadata.name.clone();
+    let Wanted::Budget(given_up) = std::mem::replace(&mut wanted[index], Wanted::None(Reason::Shares { with })) else {
+        return;
+    };
+    let of = |index: usize| candidates[index].statefulset.replicas;
+    if let Wanted::Budget(kept) = &mut wanted[holder] {
+        let (mine, theirs) = (given_up.terms.max_unavailable.of(of(index)), kept.terms.max_unavailable.of(of(holder)));
+        if mine < theirs {
+            kept.terms = Terms { max_unavailable: Amount::Pods(mine), ..given_up.terms };
+        } else if matches!(kept.terms.max_unavailable, Amount::Percent(_)) {
+            // Kubernetes takes a percentage of all pods that the budget selects, and these are more.
+            kept.terms.max_unavailable = Amount::Pods(theirs);
+        }
+        kept.limit = Limit::MaxUnavailable(kept.terms.max_unavailable);
+    }
+}
+
+/// Whether a StatefulSet's selector selects the pods of another one, or the other way round.
+#[must_use]
+pub fn shares_pods(one: &StatefulSet, other: &StatefulSet) -> bool {
+    let selects = |one: &StatefulSet, other: &StatefulSet| coverage(Some(&one.selector), other) != Coverage::Disjoint;
+    one.metadata.name != other.metadata.name && (selects(one, other) || selects(other, one))
 }
 
 /// The pods of a namespace's StatefulSets, as their templates tell, found by a label.
 struct Pods<'a> {
     candidates: &'a [Candidate<'a>],
     by_label: HashMap<&'a str, HashMap<&'a str, Vec<usize>>>,
+    by_name: HashMap<&'a str, usize>,
     all: Vec<usize>,
 }
 
@@ -218,44 +331,70 @@ impl<'a> Pods<'a> {
                 by_label.entry(key.as_str()).or_default().entry(value.as_str()).or_default().push(index);
             }
         }
-        Self { candidates, by_label, all: (0..candidates.len()).collect() }
+        let names = candidates.iter().enumerate();
+        let by_name = names.map(|(index, candidate)| (candidate.statefulset.metadata.name.as_str(), index)).collect();
+        Self { candidates, by_label, by_name, all: (0..candidates.len()).collect() }
     }
 
-    /// The StatefulSets of whose pods a selector selects all, or perhaps some.
-    fn selected_by(&self, selector: &LabelSelector) -> impl Iterator<Item = (usize, Coverage)> {
-        self.narrowed(selector).iter().filter_map(|&index| {
-            let template = &self.candidates[index].statefulset.template.labels;
-            let coverage = coverage(Some(selector), template);
-            (coverage != Coverage::Disjoint).then_some((index, coverage))
-        })
+    /// The StatefulSets of whose pods a selector selects all, or some.
+    fn selected_by(&self, selector: &LabelSelector) -> Vec<usize> {
+        let selects =
+            |index: &usize| coverage(Some(selector), self.candidates[*index].statefulset) != Coverage::Disjoint;
+        self.narrowed(selector).iter().copied().filter(selects).collect()
     }
 
     /// The fewest that can be told without looking at them: those with the rarest of the labels that the selector demands.
-    fn narrowed(&self, selector: &LabelSelector) -> &[usize] {
-        let equal = selector.match_labels.iter();
-        let only = selector.match_expressions.iter().filter(|each| each.operator == Operator::In);
-        let only = only.filter_map(|each| match each.values.as_slice() {
-            [value] => Some((&each.key, value)),
-            _ => None,
+    fn narrowed(&self, selector: &LabelSelector) -> Cow<'_, [usize]> {
+        let demands = selector.requirements().filter(|(_, operator, _)| *operator == Operator::In);
+        let with_label = |key: &str, value: &str| {
+            self.by_label.get(key).and_then(|values| values.get(value)).map_or(&[][..], Vec::as_slice)
+        };
+        let found = demands.filter_map(|(key, _, values)| match key {
+            POD_NAME => {
+                let name_of = |pod: &'_ String| Some(pod.rsplit_once('-')?.0.to_owned());
+                let named =
+                    values.iter().filter_map(name_of).filter_map(|name| self.by_name.get(name.as_str()).copied());
+                let mut named: Vec<usize> = named.collect();
+                named.sort_unstable();
+                named.dedup();
+                Some(Cow::Owned(named))
+            }
+            _ if is_of_each_pod(key) => None,
+            _ => match values {
+                [value] => Some(Cow::Borrowed(with_label(key, value))),
+                values => {
+                    let mut with_any: Vec<usize> =
+                        values.iter().flat_map(|value| with_label(key, value)).copied().collect();
+                    with_any.sort_unstable();
+                    with_any.dedup();
+                    Some(Cow::Owned(with_any))
+                }
+            },
         });
-        equal
-            .chain(only)
-            .filter(|(key, _)| !is_of_each_pod(key))
-            .map(|(key, value)| self.by_label.get(key.as_str()).and_then(|values| values.get(value.as_str())))
-            .map(|indices| indices.map_or(&[][..], Vec::as_slice))
-            .min_by_key(|indices| indices.len())
-            .unwrap_or(&self.all)
+        found.min_by_key(|indices| indices.len()).unwrap_or(Cow::Borrowed(&self.all))
     }
 }
 
 impl Kept {
+    /// Whether it names the pods that it is about.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        is_apart(&self.selector)
+    }
+
     /// Whether a budget of that name is as it shall be.
     #[must_use]
     pub fn is(&self, budget: &Budget) -> bool {
         budget.selector.as_ref() == Some(&self.selector)
-            && budget.limit == Limit::MaxUnavailable(self.terms.max_unavailable)
+            && budget.limit == self.limit
             && budget.unhealthy_pod_eviction_policy == self.terms.unhealthy_pod_eviction_policy
     }
+}
+
+/// Whether a budget of ours with this selector names the pods that it is about.
+#[must_use]
+pub fn is_apart(selector: &LabelSelector) -> bool {
+    selector.match_expressions.last().is_some_and(|each| each.key == POD_NAME)
 }
 
 #[cfg(test)]

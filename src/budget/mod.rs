@@ -3,8 +3,10 @@
 
 mod coverage;
 mod desired;
+mod near;
 mod quorum;
 
 pub use coverage::{Coverage, coverage};
-pub use desired::{Candidate, Kept, Reason, Terms, Wanted, desired};
+pub use desired::{Apart, Candidate, Kept, Reason, Terms, Wanted, desired, is_apart, shares_pods};
+pub use near::{BySelector, MOST_NEAR, Near};
 pub use quorum::quorum;

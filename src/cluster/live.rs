@@ -257,6 +257,7 @@ impl Cluster {
             claims: statefulset.claim_stems().filter_map(|stem| claims::highest(&caches.claims, name, &stem)).collect(),
             has_pods: false,
             orphaned_revisions: Vec::new(),
+            neighbours: Vec::new(),
         };
         (surroundings, unknown)
     }

@@ -170,6 +170,7 @@ impl Objects {
             claims: claims.filter_map(|(_, name)| statefulset.ordinal_of_claim(name)).collect(),
             has_pods: false,
             orphaned_revisions: Vec::new(),
+            neighbours: Vec::new(),
         }
     }
 }

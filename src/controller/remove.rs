@@ -45,7 +45,7 @@ pub async fn remove(client: &Client) -> Result<usize, RemoveError> {
         for budget in listed.items {
             let facts = serde_json::to_value(budget).and_then(serde_json::from_value);
             let budget: Budget = facts.map_err(RemoveError::Decode)?;
-            if (budget.ours || budget.orphaned) && delete(client, &budget).await? {
+            if budget.is_quorates() && delete(client, &budget).await? {
                 removed += 1;
             }
         }

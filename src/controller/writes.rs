@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::events::REPORTER;
 use crate::budget::Kept;
-use crate::facts::{Amount, Budget, MANAGED_BY, StatefulSet};
+use crate::facts::{Amount, Budget, Limit, MANAGED_BY, StatefulSet};
 use crate::telemetry::Metrics;
 
 /// How long one request may take.
@@ -76,6 +76,28 @@ impl Writes<'_> {
         }
     }
 
+    /// Makes of a budget that is being deleted what it shall be, or has it select nothing. Only its spec is replaced, whoever wrote
+    /// what is there: the rest is somebody else's business until its finalizers are gone.
+    pub(super) async fn correct(&self, budget: &Budget, kept: Option<&Kept>) -> Outcome {
+        let spec = kept.map_or_else(|| json!({"maxUnavailable": 1}), spec);
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": budget.uid},
+            {"op": "add", "path": "/spec", "value": spec},
+        ]);
+        let patch: json_patch::Patch = match serde_json::from_value(patch) {
+            Ok(patch) => patch,
+            Err(error) => return Outcome::Again(error.to_string()),
+        };
+        let parameters = PatchParams { field_manager: Some(REPORTER.to_owned()), ..PatchParams::default() };
+        let budgets = self.budgets(&budget.namespace);
+        let patched = within(budgets.patch(&budget.name, &parameters, &Patch::<()>::Json(patch))).await;
+        match self.count("correct", patched) {
+            Ok(_) => Outcome::Done,
+            Err(Failure::Status(404, _)) => Outcome::Nothing,
+            Err(failure) => Outcome::Again(failure.to_string()),
+        }
+    }
+
     /// Deletes a budget, if it is still as it was seen.
     pub(super) async fn delete(&self, budget: &Budget) -> Outcome {
         let version = Some(budget.resource_version.clone());
@@ -105,7 +127,7 @@ impl Writes<'_> {
             Err(failure) => return Outcome::Again(failure.to_string()),
         };
         match budget {
-            Ok(budget) if !budget.ours && !budget.orphaned => Outcome::Taken,
+            Ok(budget) if !budget.is_quorates() => Outcome::Taken,
             Ok(budget) if budget.controller.as_ref().is_some_and(|owner| owner.uid == statefulset.metadata.uid) => {
                 Outcome::Nothing
             }
@@ -169,15 +191,25 @@ fn manifest(statefulset: &StatefulSet, kept: &Kept) -> Value {
                 "blockOwnerDeletion": false,
             }],
         },
-        "spec": {
-            "selector": kept.selector,
-            "maxUnavailable": match kept.terms.max_unavailable {
-                Amount::Pods(pods) => json!(pods),
-                percent @ Amount::Percent(_) => json!(percent.to_string()),
-            },
-            "unhealthyPodEvictionPolicy": kept.terms.unhealthy_pod_eviction_policy,
-        },
+        "spec": spec(kept),
     })
+}
+
+fn spec(kept: &Kept) -> Value {
+    let mut spec = json!({
+        "selector": kept.selector,
+        "unhealthyPodEvictionPolicy": kept.terms.unhealthy_pod_eviction_policy,
+    });
+    let written = |amount| match amount {
+        Amount::Pods(pods) => json!(pods),
+        percent @ Amount::Percent(_) => json!(percent.to_string()),
+    };
+    match kept.limit {
+        Limit::MaxUnavailable(amount) => spec["maxUnavailable"] = written(amount),
+        Limit::MinAvailable(amount) => spec["minAvailable"] = written(amount),
+        Limit::None => {}
+    }
+    spec
 }
 
 #[cfg(test)]
@@ -192,7 +224,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::budget::{Candidate, Terms, Wanted, desired};
+    use crate::budget::{Apart, Candidate, Terms, Wanted, desired};
     use crate::facts::UnhealthyPodEvictionPolicy;
 
     type Requests = Arc<Mutex<Vec<(String, Value)>>>;
@@ -236,7 +268,12 @@ mod tests {
         };
         let mut statefulset = statefulset();
         statefulset.template.labels = statefulset.selector.match_labels.clone();
-        match desired(&[Candidate { statefulset: &statefulset, terms: Ok(&terms) }], &Vec::<Budget>::new()).pop() {
+        match desired(
+            &[Candidate { statefulset: &statefulset, terms: Ok(&terms), apart: Apart::No }],
+            &Vec::<Budget>::new(),
+        )
+        .pop()
+        {
             Some(Wanted::Budget(kept)) => kept,
             other => panic!("{other:?}"),
         }
@@ -288,6 +325,26 @@ mod tests {
         assert_eq!(requests[0].1["metadata"]["uid"], "b1");
         assert_eq!(requests[1].1["preconditions"]["uid"], "b1");
         assert_eq!(requests[2].1["metadata"].get("uid"), None);
+    }
+
+    /// L138: what somebody wrote is gone, whatever it was, and only the budget that was seen is meant.
+    #[tokio::test]
+    async fn of_one_that_is_being_deleted_the_spec_is_replaced_l138() {
+        let metrics = Metrics::default();
+        let budget: Budget = from_value(json!({
+            "metadata": {"name": "db-quorate", "namespace": "shop", "uid": "b1", "resourceVersion": "7"},
+        }))
+        .unwrap();
+        let (client, requests) = server(&[found("s1", "quorate"), found("s1", "quorate"), status(404, "NotFound")]);
+        let writes = Writes { client, metrics: &metrics };
+        assert_eq!(writes.correct(&budget, Some(&kept())).await, Outcome::Done);
+        assert_eq!(writes.correct(&budget, None).await, Outcome::Done);
+        assert_eq!(writes.correct(&budget, None).await, Outcome::Nothing);
+        let requests = requests.lock().unwrap();
+        let patch = |index: usize| requests[index].1.as_array().unwrap().clone();
+        assert_eq!(patch(0)[0], json!({"op": "test", "path": "/metadata/uid", "value": "b1"}));
+        assert_eq!(patch(0)[1]["value"]["selector"], json!({"matchLabels": {"app": "db"}}));
+        assert_eq!(patch(1)[1]["value"], json!({"maxUnavailable": 1}));
     }
 
     /// L96: another one has its place by now, or somebody changed it: nothing is deleted.

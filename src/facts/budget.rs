@@ -22,6 +22,8 @@ pub struct Budget {
     pub resource_version: String,
     /// Whether `deletionTimestamp` is set.
     pub terminating: bool,
+    /// What holds it while it is being deleted.
+    pub finalizers: Vec<String>,
     /// Whether Quorate's controller made it: our label, a StatefulSet that controls it, and the name that goes with that one.
     pub ours: bool,
     /// Whether it was ours, and lost its owner: as when the StatefulSet is deleted with `--cascade=orphan` (L94).
@@ -40,14 +42,16 @@ pub struct Budget {
 
 /// What the disruption controller last said of a budget.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "WireStatus")]
 pub struct BudgetStatus {
     /// How many pods it counts on.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub expected_pods: i32,
+    /// How many of the pods that it selects are healthy.
+    pub current_healthy: i32,
     /// How many may be evicted now.
-    #[serde(default, deserialize_with = "null_as_default")]
     pub disruptions_allowed: i32,
+    /// Whether the disruption controller can't tell how many pods there are to be: the condition's reason is `SyncFailed`.
+    pub sync_failed: bool,
 }
 
 /// Whether pods that aren't Ready may be evicted.
@@ -108,6 +112,23 @@ impl Amount {
     }
 }
 
+impl Budget {
+    /// Whether Quorate's controller looks after it: made by it, and perhaps without its owner by now.
+    #[must_use]
+    pub fn is_quorates(&self) -> bool {
+        self.ours || self.orphaned
+    }
+
+    /// Whether both say the same about the same pods, and belong to the same: a rule can't object to one and not to the other.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.selector == other.selector
+            && self.limit == other.limit
+            && self.unhealthy_pod_eviction_policy == other.unhealthy_pod_eviction_policy
+            && (self.ours, self.orphaned, &self.controller) == (other.ours, other.orphaned, &other.controller)
+    }
+}
+
 impl Limit {
     /// How many of `replicas` pods may be evicted while all of them are healthy
     /// (`status.disruptionsAllowed`, as `pkg/controller/disruption` computes it).
@@ -127,6 +148,36 @@ struct Wire {
     metadata: Metadata,
     spec: Option<WireSpec>,
     status: Option<BudgetStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireStatus {
+    #[serde(default, deserialize_with = "null_as_default")]
+    expected_pods: i32,
+    #[serde(default, deserialize_with = "null_as_default")]
+    current_healthy: i32,
+    #[serde(default, deserialize_with = "null_as_default")]
+    disruptions_allowed: i32,
+    #[serde(default, deserialize_with = "null_as_default")]
+    conditions: Vec<WireCondition>,
+}
+
+#[derive(Deserialize)]
+struct WireCondition {
+    #[serde(default, deserialize_with = "null_as_default")]
+    reason: String,
+}
+
+impl From<WireStatus> for BudgetStatus {
+    fn from(wire: WireStatus) -> Self {
+        Self {
+            expected_pods: wire.expected_pods,
+            current_healthy: wire.current_healthy,
+            disruptions_allowed: wire.disruptions_allowed,
+            sync_failed: wire.conditions.iter().any(|condition| condition.reason == "SyncFailed"),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -151,6 +202,7 @@ impl From<Wire> for Budget {
             uid: metadata.uid,
             resource_version: metadata.resource_version,
             terminating: metadata.terminating,
+            finalizers: metadata.finalizers,
             controller: metadata.controller,
             unhealthy_pod_eviction_policy: spec
                 .unhealthy_pod_eviction_policy

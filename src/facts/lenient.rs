@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Labels;
@@ -24,7 +24,50 @@ pub(super) fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Label
     Ok(labels.into_iter().flatten().map(|(key, value)| (key, value.unwrap_or_default())).collect())
 }
 
-/// The same, of keys that begin with this; all others are passed over.
+/// The first few texts of a list; all others are passed over.
+pub(super) fn first_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    deserializer.deserialize_option(FirstTexts)
+}
+
+struct FirstTexts;
+
+impl FirstTexts {
+    const MOST: usize = 3;
+}
+
+impl<'de> Visitor<'de> for FirstTexts {
+    type Value = Vec<String>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_none<E>(self) -> Result<Vec<String>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_unit<E>(self) -> Result<Vec<String>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while texts.len() < Self::MOST {
+            match elements.next_element()? {
+                Some(text) => texts.push(text),
+                None => return Ok(texts),
+            }
+        }
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(texts)
+    }
+}
+
+/// Labels or annotations of keys that begin with this; all others are passed over.
 pub(super) fn labels_with_prefix<'de, D: Deserializer<'de>>(prefix: &str, deserializer: D) -> Result<Labels, D::Error> {
     deserializer.deserialize_option(WithPrefix(prefix))
 }

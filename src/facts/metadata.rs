@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::Labels;
-use super::lenient::{labels, labels_with_prefix, null_as_default};
+use super::lenient::{first_texts, labels, labels_with_prefix, null_as_default};
 
 /// What rules need of an object's `metadata`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Metadata {
     pub annotations: Labels,
     /// Whether `deletionTimestamp` is set.
     pub terminating: bool,
+    /// What holds an object that is being deleted, the first few; empty for any other object.
+    pub finalizers: Vec<String>,
     /// The ownerReference with `controller: true`.
     pub controller: Option<Owner>,
     /// Whether no operator has written that owner yet: [`UNVERIFIED_OWNER`] names it.
@@ -122,6 +124,8 @@ struct Wire {
     #[serde(default, deserialize_with = "own_annotations")]
     annotations: Labels,
     deletion_timestamp: Option<String>,
+    #[serde(default, deserialize_with = "first_texts")]
+    finalizers: Vec<String>,
     owner_references: Option<Vec<WireOwner>>,
 }
 
@@ -193,6 +197,7 @@ impl From<Wire> for Metadata {
             labels: wire.labels,
             annotations: wire.annotations,
             terminating: wire.deletion_timestamp.is_some(),
+            finalizers: if wire.deletion_timestamp.is_some() { wire.finalizers } else { Vec::new() },
             controller,
             unverified_owner,
         }

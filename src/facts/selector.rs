@@ -50,6 +50,14 @@ pub enum Operator {
 }
 
 impl LabelSelector {
+    /// Every requirement, `matchLabels` included: a key, how its label relates to values, and the values.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, Operator, &[String])> {
+        let labels =
+            self.match_labels.iter().map(|(key, value)| (key.as_str(), Operator::In, std::slice::from_ref(value)));
+        let expressions = self.match_expressions.iter();
+        labels.chain(expressions.map(|each| (each.key.as_str(), each.operator, each.values.as_slice())))
+    }
+
     /// Whether an object with these labels is selected.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
@@ -68,13 +76,21 @@ impl Requirement {
     /// Whether it holds for an object with these labels.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.key);
-        match self.operator {
-            Operator::In => value.is_some_and(|value| self.values.contains(value)),
-            Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
-            Operator::Exists => value.is_some(),
-            Operator::DoesNotExist => value.is_none(),
-            Operator::Unknown => false,
+        self.operator.holds(&self.values, labels.get(&self.key).map(String::as_str))
+    }
+}
+
+impl Operator {
+    /// Whether a requirement with these values holds for a label with this value, or for an object without the label.
+    #[must_use]
+    pub fn holds(self, values: &[String], label: Option<&str>) -> bool {
+        let is_among = |label: &str| values.iter().any(|value| value == label);
+        match self {
+            Self::In => label.is_some_and(is_among),
+            Self::NotIn => !label.is_some_and(is_among),
+            Self::Exists => label.is_some(),
+            Self::DoesNotExist => label.is_none(),
+            Self::Unknown => false,
         }
     }
 }

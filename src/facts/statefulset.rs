@@ -29,8 +29,16 @@ pub struct StatefulSet {
     pub retention_policy: RetentionPolicy,
     /// `spec.updateStrategy`.
     pub update_strategy: UpdateStrategy,
+    /// `spec.ordinals.start`: the ordinal of the first pod; 0 where absent.
+    pub first_ordinal: i32,
     /// `status.readyReplicas`; 0 where absent.
     pub ready_replicas: i32,
+    /// `status.updatedReplicas`: how many pods have the update revision; 0 where absent.
+    pub updated_replicas: i32,
+    /// `status.currentRevision`; absent before the first status.
+    pub current_revision: Option<String>,
+    /// `status.updateRevision`; absent before the first status.
+    pub update_revision: Option<String>,
 }
 
 impl StatefulSet {
@@ -119,10 +127,13 @@ struct Wire {
     status: Option<WireStatus>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireStatus {
     ready_replicas: Option<i32>,
+    updated_replicas: Option<i32>,
+    current_revision: Option<String>,
+    update_revision: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -135,6 +146,12 @@ struct WireSpec {
     volume_claim_templates: Option<Vec<WireClaim>>,
     persistent_volume_claim_retention_policy: Option<WireRetention>,
     update_strategy: Option<WireStrategy>,
+    ordinals: Option<WireOrdinals>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireOrdinals {
+    start: Option<i32>,
 }
 
 #[derive(Deserialize)]
@@ -232,6 +249,8 @@ struct WirePodAntiAffinity {
 impl From<Wire> for StatefulSet {
     fn from(wire: Wire) -> Self {
         let spec = wire.spec.unwrap_or_default();
+        let status = wire.status.unwrap_or_default();
+        let revision = |name: Option<String>| name.filter(|name| !name.is_empty());
         Self {
             metadata: wire.metadata.unwrap_or_default(),
             replicas: spec.replicas.unwrap_or(1),
@@ -246,7 +265,11 @@ impl From<Wire> for StatefulSet {
                 .collect(),
             retention_policy: spec.persistent_volume_claim_retention_policy.unwrap_or_default().into(),
             update_strategy: spec.update_strategy.unwrap_or_default().into(),
-            ready_replicas: wire.status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            first_ordinal: spec.ordinals.unwrap_or_default().start.unwrap_or(0),
+            ready_replicas: status.ready_replicas.unwrap_or(0),
+            updated_replicas: status.updated_replicas.unwrap_or(0),
+            current_revision: revision(status.current_revision),
+            update_revision: revision(status.update_revision),
         }
     }
 }

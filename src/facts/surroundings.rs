@@ -16,6 +16,9 @@ pub struct Surroundings {
     pub autoscalers: ByName<Autoscaler>,
     /// The budgets of its namespace.
     pub budgets: ByName<Budget>,
+    /// A few other StatefulSets of its namespace that share labels with it, so that a selector selects the pods of both. Known
+    /// only where it is created.
+    pub neighbours: Vec<String>,
     /// The Nodes of the cluster.
     pub nodes: ByName<Node>,
     /// The PersistentVolumeClaims of its pods. Volumes pin pods (L63).

@@ -24,7 +24,7 @@ pub use ownership::{acting, unverified_owner};
 pub use violation::Violation;
 use waking::Waking;
 
-use crate::budget::{Coverage, coverage};
+use crate::budget::{Coverage, MOST_NEAR, coverage};
 use crate::facts::{Budget, Change, Evidence, Situation, Surroundings, Way};
 use crate::mutate::{self, Injected};
 use crate::policy::{AntiAffinityMode, Policy, PolicySet, WhenInfeasible, WhenUnsatisfiable, placements};
@@ -74,22 +74,31 @@ pub fn evaluate(change: &Change<'_>, around: &Surroundings, policies: &PolicySet
             violation.finding.rests_on |= Evidence::PARENT;
         }
     }
-    let notices = announcement::budget(change, around, &matching).into_iter().collect();
+    let notices = announcement::of(change, around, &matching);
     Decision { notices, ..Decision::new(matching, violations, pending) }
 }
 
-/// What is around the StatefulSet, of the budgets only those that may select its pods: a namespace may have thousands, and every
-/// policy looks at all of them.
+/// What is around the StatefulSet, of the budgets only those that matter: a namespace may have thousands, every policy looks at
+/// all of them, and a change of a budget is judged for every StatefulSet that it selects (L141).
 fn near(change: &Change<'_>, around: &Surroundings) -> Surroundings {
     let mut near = around.clone();
-    let statefulsets = || [Some(change.object), change.old.map(|old| old.object)].into_iter().flatten();
-    let is_near = |budget: &Budget| {
-        statefulsets().any(|each| coverage(budget.selector.as_ref(), &each.template.labels) != Coverage::Disjoint)
-    };
-    if !around.budgets.is_empty() {
-        let budgets = around.budgets.iter().filter(|(_, budget)| is_near(budget));
-        near.budgets = Arc::new(budgets.map(|(name, budget)| (name.clone(), Arc::clone(budget))).collect());
+    if around.budgets.is_empty() {
+        return near;
     }
+    let statefulsets = || [Some(change.object), change.old.map(|old| old.object)].into_iter().flatten();
+    let is_near =
+        |budget: &Budget| statefulsets().any(|each| coverage(budget.selector.as_ref(), each) != Coverage::Disjoint);
+    let is_near = |(_, budget): &(&String, &Arc<Budget>)| is_near(budget);
+    let owned = |(name, budget): (&String, &Arc<Budget>)| (name.clone(), Arc::clone(budget));
+    near.budgets = match change.way {
+        Way::StatefulSet => Arc::new(around.budgets.iter().filter(is_near).map(owned).collect()),
+        // The one that changes is put there anyway, before and after. With how many others it overlaps matters little.
+        Way::Budget { new, .. } => {
+            let others = around.budgets.iter().filter(|(name, _)| **name != new.name).filter(is_near);
+            Arc::new(others.take(MOST_NEAR).map(owned).collect())
+        }
+        Way::Scale { .. } | Way::Service { .. } | Way::Autoscaler { .. } => Arc::default(),
+    };
     near
 }
 

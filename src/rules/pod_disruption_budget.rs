@@ -4,7 +4,7 @@
 //!
 //! A budget covers the pods, or the policy gives them one. No budget that covers them allows zero disruptions: not
 //! `maxUnavailable: 0`, nor a `minAvailable` of all replicas, percentages rounded up as Kubernetes does. No two budgets cover
-//! the same pods.
+//! the same pods. A budget that covers some of the pods, by their names, ordinals or revision, leads to a warning at most.
 //!
 //! # Why it matters
 //!
@@ -37,8 +37,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
-use crate::budget::{Coverage, coverage};
-use crate::facts::{Amount, Budget, Evidence, Limit};
+use crate::budget::{Coverage, MOST_NEAR, coverage};
+use crate::facts::{Amount, Budget, Evidence, Limit, Way};
 
 /// Settings of the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -54,19 +54,25 @@ impl Check for Settings {
         if statefulset.replicas < 1 {
             return Vec::new();
         }
-        // Our own budget makes room for any other, and allows a disruption by construction.
-        let others = subject.surroundings.budgets.values().map(Arc::as_ref).filter(|budget| !budget.ours);
+        // Our own budget makes room for any other, and allows a disruption by construction; unless somebody just edits it.
+        let edited = match subject.way {
+            Way::Budget { new, .. } if new.ours => Some(new),
+            _ => None,
+        };
+        let is_edited = |budget: &Budget| edited.is_some_and(|edited| edited.name == budget.name);
         let mut covering = Vec::new();
-        let mut may_cover = Vec::new();
-        for budget in others {
-            match coverage(budget.selector.as_ref(), &statefulset.template.labels) {
-                Coverage::Covers => covering.push(budget),
-                Coverage::MayCover => may_cover.push(budget),
+        let mut partly = Vec::new();
+        let mut ours = Vec::new();
+        for budget in subject.surroundings.budgets.values().map(Arc::as_ref) {
+            match coverage(budget.selector.as_ref(), statefulset) {
                 Coverage::Disjoint => {}
+                _ if budget.ours && !is_edited(budget) => ours.push(budget),
+                Coverage::Covers => covering.push(budget),
+                Coverage::CoversSome(pods) => partly.push((budget, pods)),
             }
         }
         let mut findings = Vec::new();
-        let covered = !covering.is_empty() || !may_cover.is_empty();
+        let covered = !covering.is_empty() || !partly.is_empty();
         if !covered && !subject.provided.budget && statefulset.replicas > 1 {
             findings.push(Finding {
                 required: "so that a drain may evict every pod at once".to_owned(),
@@ -77,10 +83,20 @@ impl Check for Settings {
             });
         }
         findings.extend(covering.iter().filter_map(|budget| self.blocking(budget, statefulset.replicas)));
-        // What a selector on per-pod labels really selects can't be told here, so that it is never denied.
+        // The other pods can be evicted, so that this is never denied.
         let mild = Self { action: self.action.min(Action::Warn) };
-        findings.extend(may_cover.iter().filter_map(|budget| mild.blocking(budget, statefulset.replicas)));
-        findings.extend(self.overlap(&covering, &[]).or_else(|| mild.overlap(&covering, &may_cover)));
+        findings.extend(partly.iter().filter_map(|(budget, pods)| mild.blocking(budget, *pods)));
+        let mut partly: Vec<&Budget> = partly.into_iter().map(|(budget, _)| budget).collect();
+        // Ours moves away for somebody else's, not for another of ours whose selector somebody has turned on these pods.
+        let own =
+            |budget: &&Budget| budget.controller.as_ref().is_some_and(|owner| owner.name == statefulset.metadata.name);
+        if edited.is_some_and(|edited| !own(&edited)) {
+            covering.extend(ours);
+        } else if edited.is_some() {
+            covering.retain(|budget| !is_edited(budget));
+            partly.retain(|budget| !is_edited(budget));
+        }
+        findings.extend(self.overlap(&covering, &[]).or_else(|| mild.overlap(&covering, &partly)));
         findings
     }
 }
@@ -115,8 +131,8 @@ impl Settings {
         })
     }
 
-    fn overlap(&self, covering: &[&Budget], may_cover: &[&Budget]) -> Option<Finding> {
-        let mut names: Vec<&str> = covering.iter().chain(may_cover).map(|budget| budget.name.as_str()).collect();
+    fn overlap(&self, covering: &[&Budget], partly: &[&Budget]) -> Option<Finding> {
+        let mut names: Vec<&str> = covering.iter().chain(partly).map(|budget| budget.name.as_str()).collect();
         names.sort_unstable();
         let [first, rest @ ..] = names.as_slice() else { return None };
         (!rest.is_empty()).then(|| Finding {
@@ -128,7 +144,10 @@ impl Settings {
                 "overlap",
                 self.action,
                 "spec.selector of PodDisruptionBudgets",
-                format!("{first} and {}", rest.join(", ")),
+                match rest.get(MOST_NEAR..).filter(|left| !left.is_empty()) {
+                    Some(left) => format!("{first} and {}, and {} more", rest[..MOST_NEAR].join(", "), left.len()),
+                    None => format!("{first} and {}", rest.join(", ")),
+                },
             )
         })
     }
@@ -141,9 +160,9 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, from_value, json};
 
-    use crate::facts::{Budget, Surroundings};
+    use crate::facts::{Budget, Surroundings, Way};
     use crate::rules::cases::findings_with;
-    use crate::rules::{Action, Provided};
+    use crate::rules::{Action, Check as _, Provided, Subject};
 
     fn budget(name: &str, spec: &Value) -> Budget {
         from_value(json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec})).unwrap()
@@ -184,10 +203,62 @@ mod tests {
     }
 
     #[test]
-    fn what_may_cover_only_warns_l50() {
+    fn what_covers_some_only_warns_l50_l137() {
         let per_pod = json!({"selector": {"matchLabels": {"apps.kubernetes.io/pod-index": "0"}}, "maxUnavailable": 0});
         let budgets = vec![budget("first", &per_pod), covering("a", &json!({"maxUnavailable": 1}))];
         assert_eq!(judge(budgets, 3, false), [("zeroDisruptions", Action::Warn), ("overlap", Action::Warn)]);
+    }
+
+    /// By their names, all pods are all pods (L137).
+    #[rstest]
+    #[case::all(&["db-0", "db-1", "db-2"], 3, &[("zeroDisruptions", Action::Deny)])]
+    #[case::two(&["db-0", "db-1"], 2, &[("zeroDisruptions", Action::Warn)])]
+    #[case::one_of_two_may_go(&["db-0", "db-1"], 1, &[])]
+    #[case::nobodys(&["db-3", "nobody-0"], 3, &[("absent", Action::Deny)])]
+    fn counts_the_pods_that_are_named_l137(
+        #[case] names: &[&str],
+        #[case] available: i32,
+        #[case] expected: &[(&str, Action)],
+    ) {
+        let by_name = json!({"key": "statefulset.kubernetes.io/pod-name", "operator": "In", "values": names});
+        let spec = json!({"selector": {"matchExpressions": [by_name]}, "minAvailable": available});
+        assert_eq!(judge(vec![budget("named", &spec)], 3, false), expected);
+    }
+
+    fn of_quorate(statefulset: &str, app: &str, max_unavailable: i32) -> Budget {
+        from_value(json!({
+            "metadata": {
+                "name": format!("{statefulset}-quorate"),
+                "labels": {"app.kubernetes.io/managed-by": "quorate"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": statefulset, "controller": true}],
+            },
+            "spec": {"selector": {"matchLabels": {"app": app}}, "maxUnavailable": max_unavailable},
+        }))
+        .unwrap()
+    }
+
+    /// What somebody makes of a budget of ours, or says is one, is judged; what we make of it is nothing to object to.
+    #[rstest]
+    #[case::ours(of_quorate("db", "db", 1), vec![], &[])]
+    #[case::blocks(of_quorate("db", "db", 0), vec![], &["zeroDisruptions"])]
+    #[case::makes_room(of_quorate("db", "db", 1), vec![covering("a", &json!({"maxUnavailable": 1}))], &[])]
+    #[case::of_another(of_quorate("web", "db", 1), vec![of_quorate("db", "db", 1)], &["overlap"])]
+    #[case::shared(of_quorate("web", "db", 1), vec![], &[])]
+    fn edits_of_ours_are_judged_l138(#[case] edited: Budget, #[case] others: Vec<Budget>, #[case] expected: &[&str]) {
+        let around = others.into_iter().chain([edited.clone()]).map(|budget| (budget.name.clone(), Arc::new(budget)));
+        let surroundings = Surroundings { budgets: Arc::new(around.collect()), ..Surroundings::default() };
+        let settings: super::Settings = from_value(json!({"action": "Deny"})).unwrap();
+        let statefulset = from_value(json!({
+            "metadata": {"name": "db"},
+            "spec": {"replicas": 3, "template": {"metadata": {"labels": {"app": "db"}}}},
+        }));
+        let found = settings.check(&Subject {
+            statefulset: &statefulset.unwrap(),
+            surroundings: &surroundings,
+            way: Way::Budget { old: None, new: &edited },
+            provided: Provided { budget: true, ..Provided::default() },
+        });
+        assert_eq!(found.iter().map(|finding| finding.cause).collect::<Vec<_>>(), expected);
     }
 
     fn judge(budgets: Vec<Budget>, replicas: i32, follows: bool) -> Vec<(&'static str, Action)> {

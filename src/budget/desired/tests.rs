@@ -39,7 +39,7 @@ fn outcome_with(statefulsets: &[StatefulSet], terms: &[Terms], budgets: &[Budget
     let candidates: Vec<_> = statefulsets
         .iter()
         .zip(terms)
-        .map(|(statefulset, terms)| Candidate { statefulset, terms: Ok(terms) })
+        .map(|(statefulset, terms)| Candidate { statefulset, terms: Ok(terms), apart: Apart::No })
         .collect();
     desired(&candidates, budgets)
         .into_iter()
@@ -70,7 +70,7 @@ fn two_replicas_or_more_have_one_l51_l52(#[case] replicas: i32, #[case] expected
 #[case::absent(json!(null), "db-quorate=1")]
 #[case::unrelated(json!({"matchLabels": {"app": "web"}}), "db-quorate=1")]
 #[case::not_this_one(json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]}), "db-quorate=1")]
-#[case::first_pod(json!({"matchLabels": {"app": "db", "apps.kubernetes.io/pod-index": "0"}}), "MayBeCovered { by: \"theirs\" }")]
+#[case::first_pod(json!({"matchLabels": {"app": "db", "apps.kubernetes.io/pod-index": "0"}}), "PartlyCovered { by: \"theirs\" }")]
 #[case::first_pod_of_another(json!({"matchLabels": {"app": "web", "apps.kubernetes.io/pod-index": "0"}}), "db-quorate=1")]
 #[case::satisfiable_jointly(json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}), "db-quorate=1")]
 fn somebody_elses_budget_goes_first_l50_l56(#[case] selector: Value, #[case] expected: &str) {
@@ -78,10 +78,10 @@ fn somebody_elses_budget_goes_first_l50_l56(#[case] selector: Value, #[case] exp
 }
 
 #[test]
-fn one_that_covers_weighs_more_than_one_that_may_l50() {
-    let may = theirs("a", &json!({"matchLabels": {"statefulset.kubernetes.io/pod-name": "db-0"}}));
+fn one_that_covers_weighs_more_than_one_that_covers_some_l50() {
+    let some = theirs("a", &json!({"matchLabels": {"statefulset.kubernetes.io/pod-name": "db-0"}}));
     let covers = theirs("b", &json!({"matchLabels": {"app": "db"}}));
-    for budgets in [[may.clone(), covers.clone()], [covers, may]] {
+    for budgets in [[some.clone(), covers.clone()], [covers, some]] {
         assert_eq!(outcome(&[app("db", 3)], &budgets), ["Covered { by: \"b\" }"]);
     }
 }
@@ -97,6 +97,70 @@ fn those_that_select_each_others_pods_share_one_l50_l56() {
     // One that wants none of its own gives nothing up: its pods are the other's all the same.
     let sets = [set("kafka", 1), set("zookeeper", 3)];
     assert_eq!(outcome(&sets, &[]), ["TooFew", "zookeeper-quorate=1"]);
+}
+
+fn outcome_apart(statefulsets: &[StatefulSet], budgets: &[Budget], apart: &[&str], how: Apart) -> Vec<String> {
+    let terms = terms(Amount::Pods(1));
+    let candidates: Vec<_> = statefulsets
+        .iter()
+        .map(|statefulset| Candidate {
+            statefulset,
+            terms: Ok(&terms),
+            apart: if apart.contains(&statefulset.metadata.name.as_str()) { how } else { Apart::No },
+        })
+        .collect();
+    let words = desired(&candidates, budgets).into_iter().map(|wanted| match wanted {
+        Wanted::Budget(kept) => {
+            let names = kept.selector.match_expressions.last().map(|each| each.values.join(" ")).unwrap_or_default();
+            format!("{:?} {names}", kept.limit)
+        }
+        Wanted::None(reason) => format!("{reason:?}"),
+    });
+    words.collect()
+}
+
+/// One whose pods aren't ready, or pods that nobody's StatefulSet owns: then each names its own, and neither waits for another.
+#[test]
+fn those_that_are_set_apart_name_their_pods_l140() {
+    let labels = json!({"release": "kafka"});
+    let set = |name, replicas| statefulset(name, replicas, &json!({"matchLabels": labels}), &labels);
+    let mut zookeeper = set("zookeeper", 2);
+    zookeeper.first_ordinal = 5;
+    let named = ["MinAvailable(Pods(2)) kafka-0 kafka-1 kafka-2", "MinAvailable(Pods(1)) zookeeper-5 zookeeper-6"];
+    let sets = [set("kafka", 3), zookeeper];
+    assert_eq!(outcome_apart(&sets, &[], &["zookeeper"], Apart::IfShared), named);
+    assert_eq!(outcome_apart(&sets, &[], &["kafka"], Apart::Yes), named);
+    assert_eq!(outcome_apart(&sets[..1], &[], &["kafka"], Apart::Yes), named[..1]);
+    assert_eq!(outcome_apart(&sets[..1], &[], &["kafka"], Apart::IfShared), ["MaxUnavailable(Pods(1)) "]);
+    assert_eq!(outcome_apart(&sets, &[], &[], Apart::No)[1], "Shares { with: \"kafka\" }");
+    // Too many to be named.
+    let many = [set("kafka", 5_000), set("zookeeper", 3)];
+    assert_eq!(outcome_apart(&many, &[], &["kafka"], Apart::Yes)[1], "Shares { with: \"kafka\" }");
+    assert_eq!(outcome_apart(&many[..1], &[], &["kafka"], Apart::Yes), ["MinAvailable(Pods(4999)) "]);
+}
+
+/// L137: somebody's budget over all pods of one of those that share their labels, told by their names.
+#[test]
+fn ours_keeps_off_pods_that_somebody_elses_is_about_l137_l140() {
+    let labels = json!({"release": "kafka"});
+    let set = |name, replicas| statefulset(name, replicas, &json!({"matchLabels": labels}), &labels);
+    let names = json!({"matchExpressions": [
+        {"key": "statefulset.kubernetes.io/pod-name", "operator": "In", "values": ["zookeeper-0", "zookeeper-1"]},
+    ]});
+    assert_eq!(
+        outcome_apart(&[set("kafka", 2), set("zookeeper", 2)], &[theirs("theirs", &names)], &[], Apart::No),
+        ["MinAvailable(Pods(1)) kafka-0 kafka-1", "Covered { by: \"theirs\" }"]
+    );
+}
+
+/// L137: exactly while it holds.
+#[rstest]
+#[case("nobody-0", 3, "db-quorate=1")]
+#[case("db-3", 3, "db-quorate=1")]
+#[case("db-3", 4, "PartlyCovered { by: \"theirs\" }")]
+fn ours_makes_room_only_for_pods_that_there_are_l137(#[case] pod: &str, #[case] replicas: i32, #[case] expected: &str) {
+    let selector = json!({"matchLabels": {"statefulset.kubernetes.io/pod-name": pod}});
+    assert_eq!(outcome(&[app("db", replicas)], &[theirs("theirs", &selector)]), [expected]);
 }
 
 #[test]
@@ -146,7 +210,8 @@ fn no_pod_has_two_l50() {
                     name.clone_into(&mut set.metadata.name);
                 }
                 let terms = terms(Amount::Pods(1));
-                let candidates = sets.each_ref().map(|statefulset| Candidate { statefulset, terms: Ok(&terms) });
+                let candidates =
+                    sets.each_ref().map(|statefulset| Candidate { statefulset, terms: Ok(&terms), apart: Apart::No });
                 let kept: Vec<Kept> = desired(&candidates, &Vec::<Budget>::new())
                     .into_iter()
                     .filter_map(|wanted| match wanted {
@@ -194,7 +259,7 @@ fn only_what_is_ours_in_every_respect_is_ours_l54() {
 fn drift_shows_in_every_field() {
     let set = app("db", 3);
     let terms = terms(Amount::Pods(1));
-    let candidate = Candidate { statefulset: &set, terms: Ok(&terms) };
+    let candidate = Candidate { statefulset: &set, terms: Ok(&terms), apart: Apart::No };
     let [Wanted::Budget(kept)] = &desired(&[candidate], &Vec::<Budget>::new())[..] else { panic!("no budget") };
     let spec = json!({
         "maxUnavailable": 1,

@@ -1,6 +1,6 @@
 //! L56: the shapes that charts of databases have, reduced to what bears on budgets.
 
-use quorate::budget::{Candidate, Reason, Wanted, desired};
+use quorate::budget::{Apart, Candidate, Reason, Wanted, desired};
 use quorate::facts::{Budget, Namespace, StatefulSet};
 use quorate::files::manifests;
 use quorate::policy::{self, PolicySet, parse};
@@ -126,7 +126,7 @@ fn charts_have_the_right_outcome_l56(#[case] manifests: &str, #[case] expected: 
     let candidates: Vec<_> = statefulsets
         .iter()
         .zip(&terms)
-        .map(|(statefulset, terms)| Candidate { statefulset, terms: terms.as_ref() })
+        .map(|(statefulset, terms)| Candidate { statefulset, terms: terms.as_ref(), apart: Apart::No })
         .collect();
     let outcome: Vec<String> = desired(&candidates, &budgets)
         .into_iter()
