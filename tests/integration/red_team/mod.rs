@@ -3,6 +3,7 @@
 mod adoption;
 mod autoscalers;
 mod ballast;
+mod budgets;
 mod exemptions;
 mod histories;
 mod operators;
