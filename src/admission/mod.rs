@@ -35,7 +35,8 @@ use self::response::Answer;
 use self::turns::{Crowded, Turns};
 use crate::cluster::Source;
 use crate::plain::plain;
-use crate::policy::PolicySet;
+use crate::policy::{Policy, PolicySet};
+use crate::rules::{Action, Rule};
 use crate::telemetry::Metrics;
 
 /// Which of the two webhooks is called.
@@ -195,7 +196,14 @@ impl Admission {
             }
             _ => return judge.fail(judge.policies.on_internal_error(), failure),
         }
-        if matches!(failure, Failure::Busy(_)) { Answer::busy(failure) } else { Answer::unreadable(webhook, failure) }
+        // Policies that only warn and record deny nothing, this included.
+        let validates =
+            |policy: &Policy| Rule::ALL.iter().any(|rule| policy.spec.validate.action(*rule) == Action::Deny);
+        let denies = webhook == Webhook::Validate && judge.policies.all().iter().any(|policy| validates(policy));
+        match failure {
+            Failure::Busy(_) => Answer::busy(failure),
+            _ => Answer::unreadable(denies, failure),
+        }
     }
 
     /// Counts the answer, and logs it as one line that stands by itself: outside the span, whose fields it has.

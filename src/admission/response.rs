@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD;
 use json_patch::Patch;
 use serde::Serialize;
 
-use super::Webhook;
 use super::decode::Incoming;
 use super::failure::Failure;
 use crate::plain::{first_of, plain};
@@ -97,12 +96,12 @@ impl Answer {
         Self { verdict: "error", denial, patch: None, warnings, annotations }
     }
 
-    /// What is answered about an object that its requester made unreadable: a denial; of a mutation, that nothing is changed,
-    /// as the validating webhook denies it.
-    pub(super) fn unreadable(webhook: Webhook, failure: &Failure) -> Self {
+    /// What is answered about an object that its requester made unreadable: a denial. Of a mutation, and where no policy denies
+    /// anything, a warning: what is not mutated the validating webhook denies.
+    pub(super) fn unreadable(denies: bool, failure: &Failure) -> Self {
         let message = plain(&failure.to_string()).to_string();
-        if webhook == Webhook::Mutate {
-            return Self::left_alone(&[], vec![format!("nothing is injected: {message}")]);
+        if !denies {
+            return Self::left_alone(&[], vec![format!("not judged, nothing is injected: {message}")]);
         }
         let verdict = Verdict::Deny.name();
         let causes = match failure {

@@ -348,7 +348,10 @@ async fn what_its_requester_made_unreadable_is_denied_l131(#[values("Allow", "De
             insta::assert_snapshot!(said, @"spec.template.spec.tolerations: 20000 values are too many to be judged: the fields that rules read may have 8192 together; remove values from spec.template.spec.tolerations");
         }
         let (allowed, said) = message(&admission, Webhook::Mutate, &review).await;
-        assert!(allowed && said.starts_with("nothing is injected: spec.template.spec.tolerations: 20000"), "{said}");
+        assert!(
+            allowed && said.starts_with("not judged, nothing is injected: spec.template.spec.tolerations: 20000"),
+            "{said}"
+        );
     }
     assert!(admission.metrics.encode().contains(r#"quorate_internal_errors_total{kind="unreadable"} 6"#));
 }
@@ -471,4 +474,14 @@ async fn who_waits_too_long_for_a_turn_comes_again_l141() {
     let answered = admission.answer(Webhook::Validate, body, Duration::from_secs(5)).await.unwrap();
     let answered: Value = from_slice(&answered).unwrap();
     assert_eq!(answered["response"]["status"]["code"], 403);
+}
+
+/// Policies on trial deny nothing, this included.
+#[tokio::test]
+async fn what_cannot_be_read_is_only_warned_of_where_nothing_denies_l131() {
+    let admission = admission(json!({"validate": {"replicas": {"action": "Warn", "minimum": 3}}}));
+    let mut heavy = statefulset(3);
+    heavy["spec"]["template"]["spec"]["tolerations"] = tolerations(20_000);
+    let (allowed, said) = message(&admission, Webhook::Validate, &request("CREATE", &heavy, &Value::Null)).await;
+    assert!(allowed && said.starts_with("not judged, nothing is injected: spec.template"), "{said}");
 }

@@ -19,9 +19,11 @@ pub(super) enum Part {
     Presence,
     /// Of an object these members.
     Members(&'static [(&'static str, Part)]),
+    /// The same, and the presence of all others.
+    Beside(&'static [(&'static str, Part)]),
 }
 
-use Part::{Members, Presence, Whole};
+use Part::{Beside, Members, Presence, Whole};
 
 /// What a patch may touch of a StatefulSet.
 const TOUCHED: Part = Members(&[
@@ -30,7 +32,7 @@ const TOUCHED: Part = Members(&[
 ]);
 
 /// What is beside our terms is needed to tell whether the affinity says anything without them.
-const AFFINITY: Part = Members(&[("podAntiAffinity", Whole), ("podAffinity", Presence), ("nodeAffinity", Presence)]);
+const AFFINITY: Part = Beside(&[("podAntiAffinity", Whole)]);
 
 /// The StatefulSet that is left when everything is left out that no patch touches.
 ///
@@ -104,7 +106,7 @@ impl<'de> DeserializeSeed<'de> for &Part {
             Presence => {
                 Ok(Option::<IgnoredAny>::deserialize(deserializer)?.map_or(Value::Null, |_| Value::Object(Map::new())))
             }
-            Members(_) => deserializer.deserialize_any(self),
+            Members(_) | Beside(_) => deserializer.deserialize_any(self),
         }
     }
 }
@@ -121,11 +123,14 @@ impl<'de> Visitor<'de> for &Part {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut written: A) -> Result<Value, A::Error> {
-        let Members(parts) = self else { return Ok(Value::Null) };
+        let (Members(parts) | Beside(parts)) = self else { return Ok(Value::Null) };
         let mut members = Map::new();
         while let Some(name) = written.next_key::<Cow<'de, str>>()? {
             match parts.iter().find(|(part, _)| *part == name) {
                 Some((_, part)) => drop(members.insert(name.into_owned(), written.next_value_seed(part)?)),
+                None if matches!(self, Beside(_)) => {
+                    drop(members.insert(name.into_owned(), written.next_value_seed(&Presence)?));
+                }
                 None => drop(written.next_value::<IgnoredAny>()?),
             }
         }
@@ -145,8 +150,8 @@ mod tests {
     #[case::nulls(r#"{"metadata": null, "spec": {"template": {"spec": null}}}"#, json!({"metadata": null, "spec": {"template": {"spec": null}}}))]
     #[case::others(r#"{"kind": "x", "metadata": {"name": "a", "labels": {}}, "spec": {"replicas": 1}}"#, json!({"metadata": {}, "spec": {}}))]
     #[case::all(
-        r#"{"metadata": {"annotations": {"a": "b", "quorate.dev/injected": "c"}}, "spec": {"template": {"metadata": {}, "spec": {"affinity": {"podAntiAffinity": {"x": [1]}, "podAffinity": {"x": [1]}, "nodeAffinity": null}, "topologySpreadConstraints": [{}], "containers": []}}}}"#,
-        json!({"metadata": {"annotations": {"quorate.dev/injected": "c"}}, "spec": {"template": {"spec": {"affinity": {"podAntiAffinity": {"x": [1]}, "podAffinity": {}, "nodeAffinity": null}, "topologySpreadConstraints": [{}]}}}})
+        r#"{"metadata": {"annotations": {"a": "b", "quorate.dev/injected": "c"}}, "spec": {"template": {"metadata": {}, "spec": {"affinity": {"podAntiAffinity": {"x": [1]}, "podAffinity": {"x": [1]}, "nodeAffinity": null, "fromTheFuture": [1]}, "topologySpreadConstraints": [{}], "containers": []}}}}"#,
+        json!({"metadata": {"annotations": {"quorate.dev/injected": "c"}}, "spec": {"template": {"spec": {"affinity": {"podAntiAffinity": {"x": [1]}, "podAffinity": {}, "nodeAffinity": null, "fromTheFuture": {}}, "topologySpreadConstraints": [{}]}}}})
     )]
     fn keeps(#[case] object: &str, #[case] expected: Value) {
         assert_eq!(touched(object).unwrap(), expected);

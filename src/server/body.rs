@@ -119,7 +119,8 @@ pub(super) async fn read(
     if announced > limit && expects {
         return Err(Error::TooLong { bytes: announced, most: limit }.into());
     }
-    timeout(time, collect(body, announced, limit, room)).await.unwrap_or(Err(Error::TooSlow.into()))
+    let late = if announced > limit { Error::TooLong { bytes: announced, most: limit } } else { Error::TooSlow };
+    timeout(time, collect(body, announced, limit, room)).await.unwrap_or(Err(late.into()))
 }
 
 async fn collect(body: Body, announced: usize, limit: usize, mut room: Coming) -> Result<(Bytes, Room), Unread> {

@@ -150,7 +150,7 @@ async fn brackets_without_end_are_not_decoded_l131() {
         ("/fromTheFuture", false),
     ] {
         for item in ["{}", r#"{"":0}"#, r#"{"a":{}}"#, "[]", "0", r#""""#] {
-            let list = format!("[{}{item}]", format!("{item},").repeat((6 << 20) / (item.len() + 1)));
+            let list = format!("[{}{item}]", format!("{item},").repeat((2 << 20) / (item.len() + 1)));
             let body = review_with(&request(&with(place, json!("HERE")), None), &list);
             let [answer, mutation] = served.review(&body).await;
             let field = place[1..].replace('/', ".");
@@ -160,7 +160,7 @@ async fn brackets_without_end_are_not_decoded_l131() {
             } else if item.starts_with('{') {
                 assert!(message(&answer).starts_with(&format!("{field}: ")), "{place} {item}: {answer}");
                 let warning = mutation["response"]["warnings"][0].as_str().unwrap_or_default();
-                assert!(warning.starts_with(&format!("nothing is injected: {field}: ")), "{mutation}");
+                assert!(warning.starts_with(&format!("not judged, nothing is injected: {field}: ")), "{mutation}");
             }
         }
         let body = review_with(&request(&with(place, json!("HERE")), None), &format!("[{}0]", "0,".repeat(500_000)));
