@@ -1,5 +1,7 @@
 //! Why Quorate could not decide. What is answered then is for `onInternalError` to say.
 
+use std::sync::Arc;
+
 use crate::cluster::ReadError;
 use crate::mutate::PatchError;
 
@@ -8,7 +10,7 @@ pub(super) enum Failure {
     #[error("the request can't be decoded: {0}")]
     Undecodable(String),
     #[error("what the decision rests on can't be read: {0}")]
-    LiveRead(#[from] ReadError),
+    LiveRead(#[from] Arc<ReadError>),
     #[error("the patch is not fit to be sent: {0}")]
     Patch(PatchError),
     #[error("the deadline passed")]

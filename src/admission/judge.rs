@@ -1,21 +1,22 @@
 //! From a decoded request to an answer: facts, surroundings, review; live reads before a denial.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use super::Webhook;
+use super::court::{AT_ONCE, Court};
 use super::decode::Incoming;
 use super::failure::Failure;
 use super::response::Answer;
 use super::subject::Subject;
-use crate::cluster::Source;
+use crate::cluster::{Question, Source, Ticket};
 use crate::facts::{Change, Evidence, Situation, StatefulSet};
 use crate::mutate::{self, Injection};
 use crate::plain::plain;
 use crate::policy::{OnInternalError, PolicySet};
-use crate::review::{Decision, evaluate, injection};
+use crate::review::{Decision, injection};
 use crate::telemetry::Metrics;
 
 /// What one request is judged with.
@@ -23,6 +24,7 @@ pub(super) struct Judge<'a> {
     pub(super) policies: &'a PolicySet,
     pub(super) source: &'a Source,
     pub(super) metrics: &'a Metrics,
+    pub(super) ticket: Ticket,
 }
 
 impl Judge<'_> {
@@ -45,52 +47,21 @@ impl Judge<'_> {
     async fn validate(&self, incoming: &Incoming<'_>, subject: &Subject, now: Timestamp) -> Result<Answer, Failure> {
         let (statefulsets, to_be_read) = subject.statefulsets(&incoming.namespace, self.source);
         let unknown = if to_be_read { Evidence::PARENT } else { Evidence::NONE };
-        let decide = |statefulset| self.decide(incoming, subject, statefulset, unknown, now);
-        let decisions = futures::future::join_all(statefulsets.into_iter().map(decide)).await;
-        let mut joined: Option<Decision> = None;
-        for decision in decisions {
-            match decision {
-                Ok(Some(decision)) => {
-                    joined = Some(match joined.take() {
-                        Some(others) => others.join(decision),
-                        None => decision,
-                    });
-                }
-                Ok(None) => {}
-                Err((on_internal_error, failure)) => return Ok(self.fail(on_internal_error, &failure)),
+        let court = Court { judge: self, incoming, subject, now };
+        let mut cases = Vec::with_capacity(statefulsets.len());
+        for (number, statefulset) in statefulsets.iter().enumerate() {
+            if number % AT_ONCE == AT_ONCE - 1 {
+                // There may be thousands, and others wait.
+                tokio::task::yield_now().await;
+            }
+            match court.open(statefulset, unknown).await {
+                Ok(case) => cases.extend(case),
+                Err(error) => return Ok(self.fail(self.policies.on_internal_error(), &error.into())),
             }
         }
-        Ok(joined.map_or_else(Answer::not_reviewed, |decision| self.decided(&decision)))
-    }
-
-    /// The decision about one StatefulSet; none where there is no such StatefulSet any more.
-    async fn decide(
-        &self,
-        incoming: &Incoming<'_>,
-        subject: &Subject,
-        statefulset: Arc<StatefulSet>,
-        unknown: Evidence,
-        now: Timestamp,
-    ) -> Result<Option<Decision>, (OnInternalError, Failure)> {
-        let (surroundings, unknown_too) = self.source.surroundings(&statefulset);
-        let mut situation = Situation { statefulset: Cow::Borrowed(&*statefulset), surroundings };
-        let mut missing = unknown | unknown_too;
-        let mut live = Evidence::NONE;
-        let mut on_internal_error = self.policies.on_internal_error();
-        loop {
-            match self.source.read(missing, &mut situation).await {
-                Ok(true) if subject.bears_on(&situation.statefulset) => {}
-                Ok(_) => return Ok(None),
-                Err(error) => return Err((on_internal_error, error.into())),
-            }
-            live |= missing;
-            let change = change(incoming, subject, &situation.statefulset);
-            let decision = evaluate(&change, &situation.surroundings, self.policies, now);
-            missing = decision.denial_rests_on().without(live);
-            if missing == Evidence::NONE {
-                return Ok(Some(decision));
-            }
-            on_internal_error = decision.on_internal_error();
+        match court.decide(cases).await {
+            Ok(decision) => Ok(decision.map_or_else(Answer::not_reviewed, |decision| self.decided(&decision))),
+            Err((on_internal_error, error)) => Ok(self.fail(on_internal_error, &error.into())),
         }
     }
 
@@ -99,12 +70,13 @@ impl Judge<'_> {
             return Ok(Answer::not_reviewed());
         };
         let (surroundings, mut unknown) = self.source.surroundings(object);
-        if old.is_none() && surroundings.has_claims() {
+        if old.is_none() && self.source.may_adopt(object) {
             // It may adopt pods that run (L94).
             unknown |= Evidence::REVISIONS;
         }
         let mut situation = Situation { statefulset: Cow::Borrowed(&**object), surroundings };
-        self.source.read(unknown, &mut situation).await?;
+        let question = Question { kinds: unknown, topology_keys: &BTreeSet::new() };
+        self.source.read(question, &self.ticket, &mut situation).await?;
         let around = &situation.surroundings;
         let policies = self.policies.matching(&object.metadata, &around.namespace);
         let plan = injection(&change(incoming, subject, object), around, &policies, now);
@@ -138,7 +110,7 @@ impl Judge<'_> {
     }
 }
 
-fn change<'a>(incoming: &'a Incoming<'_>, subject: &'a Subject, object: &'a StatefulSet) -> Change<'a> {
+pub(super) fn change<'a>(incoming: &'a Incoming<'_>, subject: &'a Subject, object: &'a StatefulSet) -> Change<'a> {
     Change {
         way: subject.way(),
         object,

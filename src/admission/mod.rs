@@ -4,6 +4,7 @@
 //! the object can't be decoded, the deadline passes, or our own code panics. This module decides nothing itself.
 
 mod census;
+mod court;
 mod decode;
 mod failure;
 mod judge;
@@ -28,7 +29,7 @@ use self::decode::Incoming;
 use self::failure::Failure;
 use self::judge::Judge;
 use self::response::Answer;
-use crate::cluster::Source;
+use crate::cluster::{Source, Ticket};
 use crate::plain::plain;
 use crate::policy::PolicySet;
 use crate::telemetry::Metrics;
@@ -97,7 +98,8 @@ impl Admission {
     ) -> Result<Vec<u8>, BadRequest> {
         let started = Instant::now();
         let policies = self.policies.load_full();
-        let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
+        let judge =
+            Judge { policies: &policies, source: &self.source, metrics: &self.metrics, ticket: Ticket::new(time) };
         let (incoming, answer) = match Incoming::decode(&body) {
             Ok(incoming) => {
                 let answer = judge.answer(webhook, &incoming, now).instrument(span(webhook, &incoming));

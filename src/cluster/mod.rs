@@ -7,21 +7,32 @@
 
 mod changes;
 mod claims;
+mod collection;
 mod connect;
 mod heard;
 mod index;
 mod kind;
 mod live;
+mod nodes;
+mod orphans;
+mod reads;
 mod reflector;
 mod registration;
+mod removals;
+mod shared;
+mod sieve;
 mod single;
 mod source;
 mod trimmed;
+mod wire;
 
 pub use changes::{Changed, Changes};
 pub use connect::{ConnectError, Target, connect};
 pub use kind::Kind;
 pub use live::{Cluster, Inside, ReadError};
+pub use reads::Question;
 pub use registration::register;
+pub use shared::Ticket;
+pub use sieve::SieveError;
 pub(crate) use single::watch_one;
 pub use source::{Objects, Source};
