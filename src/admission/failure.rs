@@ -1,5 +1,7 @@
 //! Why Quorate could not decide. What is answered then is for `onInternalError` to say, where the failure is Quorate's own.
 
+use std::sync::Arc;
+
 use crate::cluster::ReadError;
 use crate::facts::{MOST_ANNOTATED, MOST_VALUES, UNVERIFIED_OWNER, Unread};
 use crate::mutate::PatchError;
@@ -15,7 +17,7 @@ pub(super) enum Failure {
     #[error("too many requests about namespace {0} wait to be judged")]
     Busy(String),
     #[error("what the decision rests on can't be read: {0}")]
-    LiveRead(#[from] ReadError),
+    LiveRead(#[from] Arc<ReadError>),
     #[error("the patch is not fit to be sent: {0}")]
     Patch(PatchError),
     #[error("the deadline passed")]

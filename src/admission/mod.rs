@@ -4,6 +4,7 @@
 //! the object can't be decoded, the deadline passes, or our own code panics. This module decides nothing itself.
 
 mod census;
+mod confirm;
 mod decode;
 mod failure;
 mod head;
@@ -33,7 +34,7 @@ use self::failure::Failure;
 use self::judge::Judge;
 use self::response::Answer;
 use self::turns::{Crowded, Turns};
-use crate::cluster::Source;
+use crate::cluster::{Source, Ticket};
 use crate::plain::plain;
 use crate::policy::{Policy, PolicySet};
 use crate::rules::{Action, Rule};
@@ -120,7 +121,8 @@ impl Admission {
     ) -> Result<Vec<u8>, BadRequest> {
         let started = Instant::now();
         let policies = self.policies.load_full();
-        let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
+        let judge =
+            Judge { policies: &policies, source: &self.source, metrics: &self.metrics, ticket: Ticket::new(time) };
         let in_utf8;
         let decoded = match Incoming::decode(&body) {
             // The API server passes some JSON on as it was sent. It replaces what is no UTF-8 in all other, too.
@@ -175,7 +177,8 @@ impl Admission {
         let started = Instant::now();
         let incoming = head::head(beginning)?;
         let policies = self.policies.load_full();
-        let judge = Judge { policies: &policies, source: &self.source, metrics: &self.metrics };
+        let judge =
+            Judge { policies: &policies, source: &self.source, metrics: &self.metrics, ticket: Ticket::new(Duration::ZERO) };
         let passes = incoming.operation == Operation::Delete || !policies.governs(&incoming.namespace);
         let failure = match refusal {
             Refusal::TooLong { bytes, most } => Failure::too_long(bytes, most),

@@ -3,6 +3,7 @@
 //! A connection can be dead without anybody having said so: a server that is stopped, or a firewall that forgot about it, sends
 //! nothing at all. Nor does a watch of what never changes, so what counts is every byte of an answer, bookmarks included.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,11 +16,14 @@ use tower::util::MapResponseLayer;
 
 /// When something was last heard from the API server over one client; when there was nothing yet, when that was made.
 #[derive(Debug, Clone)]
-pub(super) struct Heard(Arc<Mutex<Instant>>);
+pub(super) struct Heard {
+    at: Arc<Mutex<Instant>>,
+    well: Arc<AtomicBool>,
+}
 
 impl Default for Heard {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self { at: Arc::new(Mutex::new(Instant::now())), well: Arc::default() }
     }
 }
 
@@ -42,16 +46,26 @@ impl Heard {
 
     /// Something was heard.
     pub(super) fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// When that was.
     pub(super) fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For how long nothing has been heard.
     pub(super) fn silence(&self) -> Duration {
         self.at().elapsed()
+    }
+
+    /// Whether what follows over this client has listed all there is, and nothing keeps it from hearing more.
+    pub(super) fn is_well(&self) -> bool {
+        self.well.load(Ordering::Acquire)
+    }
+
+    /// What [`is_well`](Self::is_well) says.
+    pub(super) fn set_well(&self, well: bool) {
+        self.well.store(well, Ordering::Release);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Changes;
+use super::removals::Removals;
 use crate::facts::ByName;
 
 /// Facts by namespace and name; objects that have no namespace are in the namespace `""`.
@@ -13,6 +14,7 @@ pub(super) struct Index<F> {
     namespaces: RwLock<HashMap<String, ByName<F>>>,
     listed: AtomicBool,
     changes: Option<Told>,
+    removals: Option<Removals>,
 }
 
 /// Who is told of changes, and whether the objects are themselves the namespaces that change.
@@ -24,7 +26,7 @@ struct Told {
 
 impl<F> Default for Index<F> {
     fn default() -> Self {
-        Self { namespaces: RwLock::default(), listed: AtomicBool::new(false), changes: None }
+        Self { namespaces: RwLock::default(), listed: AtomicBool::new(false), changes: None, removals: None }
     }
 }
 
@@ -37,6 +39,16 @@ impl<F> Index<F> {
     /// One of Namespaces that tells which of them change.
     pub(super) fn of_namespaces(changes: &Arc<Changes>) -> Self {
         Self { changes: Some(Told { changes: Arc::clone(changes), by_name: true }), ..Self::default() }
+    }
+
+    /// One that remembers for a moment what was removed.
+    pub(super) fn remembering(self) -> Self {
+        Self { removals: Some(Removals::default()), ..self }
+    }
+
+    /// Whether an object may have been removed a moment ago.
+    pub(super) fn may_have_had(&self, namespace: &str, name: &str) -> bool {
+        self.removals.as_ref().is_some_and(|removals| removals.may_include(namespace, name))
     }
 
     /// Whether all objects have been listed once: before that, an object that isn't here may be there all the same.
@@ -100,6 +112,9 @@ impl<F> Index<F> {
             }
         }
         drop(namespaces);
+        if let Some(removals) = &self.removals {
+            removals.one(namespace, name);
+        }
         self.tell(self.changed(namespace, name));
     }
 
@@ -107,6 +122,9 @@ impl<F> Index<F> {
     pub(super) fn replace_by(&self, other: Self) {
         *self.write() = other.namespaces.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.listed.store(true, Ordering::Release);
+        if let Some(removals) = &self.removals {
+            removals.any();
+        }
         if let Some(told) = &self.changes {
             told.changes.all();
         }

@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "they are Kubernetes' own names")]
 pub enum Kind {
+    ControllerRevisions,
     HorizontalPodAutoscalers,
     Namespaces,
     Nodes,
@@ -15,7 +16,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::ControllerRevisions,
         Self::HorizontalPodAutoscalers,
         Self::Namespaces,
         Self::Nodes,
@@ -29,6 +31,7 @@ impl Kind {
     #[must_use]
     pub fn part(self) -> &'static str {
         match self {
+            Self::ControllerRevisions => "cache-controllerrevisions",
             Self::HorizontalPodAutoscalers => "cache-horizontalpodautoscalers",
             Self::Namespaces => "cache-namespaces",
             Self::Nodes => "cache-nodes",

@@ -1,58 +1,66 @@
 //! A cluster: what its caches know, and what is read live.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::OptionFuture;
+use http::StatusCode;
 use k8s_openapi::api::{apps, autoscaling, core, policy};
-use kube::api::ListParams;
-use kube::core::{NamespaceResourceScope, PartialObjectMeta};
-use kube::{Api, Client, Resource};
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use kube::Client;
+use kube::core::PartialObjectMeta;
+use serde::de::IgnoredAny;
 
 use super::connect::{ConnectError, Target, config};
 use super::heard::Heard;
 use super::index::Index;
+use super::orphans::{self, Orphan};
 use super::owners::{Owners, to_be_asked_about};
-use super::reflector::{Page, Reflector};
-use super::trimmed::{Trimmed, Undecodable};
+use super::reads::Reads;
+use super::reflector::{Listing, Reflector};
+use super::sieve::SieveError;
+use super::trimmed::Undecodable;
 use super::{Changes, Kind, claims};
 use crate::facts::{
-    Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Requester, Revision, Service,
-    Situation, StatefulSet, Surroundings,
+    Autoscaler, Budget, Evidence, Namespace, Node, Requester, Service, StatefulSet, Surroundings,
 };
 use crate::telemetry::{Health, State};
-
-/// How long all live reads of one request may take together. Half of it would do for a healthy API server; three of it would
-/// not fit into the webhook's `timeoutSeconds`.
-const READ_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Why something could not be read from the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The API server did not answer in time.
-    #[error("the API server did not answer within {} s", READ_DEADLINE.as_secs())]
+    #[error("the API server did not answer in time")]
     Deadline,
-    /// The API server answered with an error, or not at all.
+    /// The API server can't be asked.
     #[error(transparent)]
     Api(#[from] kube::Error),
+    /// The API server answered with an error.
+    #[error("the API server answered {0}")]
+    Status(StatusCode),
+    /// There is more of it than is read.
+    #[error("there is more of it than Quorate reads at once")]
+    TooMuch,
+    /// What the API server answered is not what was asked for.
+    #[error("what the API server answered can't be read: {0}")]
+    Sieve(#[from] SieveError),
     /// What the API server answered can't be decoded.
     #[error("what the API server answered can't be decoded: {0}")]
     Decode(#[from] Undecodable),
 }
 
+impl ReadError {
+    /// What can't be asked for.
+    pub(super) fn request(error: kube::core::request::Error) -> Self {
+        Self::Api(kube::Error::BuildRequest(error))
+    }
+}
+
 /// The API server sends nothing of these but their metadata.
 type ClaimMetadata = PartialObjectMeta<core::v1::PersistentVolumeClaim>;
 
-/// A PersistentVolumeClaim as it is read live.
-#[derive(Debug, Clone, Deserialize)]
-struct Claim {
-    metadata: Metadata,
-}
+/// Nor of these.
+type RevisionMetadata = PartialObjectMeta<apps::v1::ControllerRevision>;
 
 /// A cluster, seen through its API server.
 #[derive(Clone)]
@@ -62,6 +70,7 @@ pub struct Cluster {
     watches: Arc<BTreeMap<Kind, (Client, Heard)>>,
     caches: Arc<Caches>,
     owners: Arc<Owners>,
+    pub(super) reads: Arc<Reads>,
 }
 
 /// What a namespace holds that bears on budgets.
@@ -77,14 +86,16 @@ pub struct Inside {
 
 /// What is kept of a cluster's objects.
 #[derive(Debug)]
-struct Caches {
+pub(super) struct Caches {
     changes: Arc<Changes>,
-    autoscalers: Index<Autoscaler>,
-    budgets: Index<Budget>,
+    pub(super) autoscalers: Index<Autoscaler>,
+    pub(super) budgets: Index<Budget>,
     /// Names are all that is kept of PersistentVolumeClaims; see [`claims::key`].
     claims: Index<IgnoredAny>,
     namespaces: Index<Namespace>,
-    nodes: Index<Node>,
+    pub(super) nodes: Index<Node>,
+    /// Of ControllerRevisions, those that nothing controls.
+    pub(super) orphans: Index<Orphan>,
     services: Index<Service>,
     statefulsets: Index<StatefulSet>,
 }
@@ -99,8 +110,9 @@ impl Default for Caches {
             claims: Index::default(),
             namespaces: Index::of_namespaces(&changes),
             nodes: Index::default(),
+            orphans: Index::default(),
             services: Index::default(),
-            statefulsets: Index::telling(&changes),
+            statefulsets: Index::telling(&changes).remembering(),
             changes,
         }
     }
@@ -132,30 +144,42 @@ impl Cluster {
         for kind in Kind::ALL {
             health.set(kind.part(), State::NotReady("not listed yet".to_owned()));
         }
-        Ok(Self { client, watches: Arc::new(watches), caches: Arc::default(), owners: Arc::default() })
+        let (watches, caches) = (Arc::new(watches), Arc::default());
+        Ok(Self { client, watches, caches, owners: Arc::default(), reads: Arc::default() })
     }
 
     /// Keeps the cache of one kind in step with the API server, for ever.
     pub async fn follow(self, kind: Kind, health: Arc<Health>) {
         let Some((client, heard)) = self.watches.get(&kind) else { return };
         let key = if kind == Kind::PersistentVolumeClaims { claims::key } else { Some };
-        let page = if kind == Kind::StatefulSets { Page::Few } else { Page::Many };
-        let (reflector, client) = (Reflector { part: kind.part(), heard, health: &health, page, key }, client.clone());
+        let listing = match kind {
+            Kind::Namespaces | Kind::Nodes => Listing::Pages,
+            _ => Listing::Events,
+        };
+        let (reflector, client) =
+            (Reflector { part: kind.part(), heard, health: &health, listing, key }, client.clone());
         let caches = &*self.caches;
         match kind {
             Kind::HorizontalPodAutoscalers => {
-                reflector.follow::<autoscaling::v2::HorizontalPodAutoscaler, _>(client, &caches.autoscalers).await;
+                reflector
+                    .follow::<autoscaling::v2::HorizontalPodAutoscaler, _>(client, &caches.autoscalers, |_| true)
+                    .await;
             }
             Kind::PodDisruptionBudgets => {
-                reflector.follow::<policy::v1::PodDisruptionBudget, _>(client, &caches.budgets).await;
+                reflector.follow::<policy::v1::PodDisruptionBudget, _>(client, &caches.budgets, |_| true).await;
             }
             Kind::PersistentVolumeClaims => {
-                reflector.follow::<ClaimMetadata, _>(client, &caches.claims).await;
+                reflector.follow::<ClaimMetadata, _>(client, &caches.claims, |_| true).await;
             }
-            Kind::Namespaces => reflector.follow::<core::v1::Namespace, _>(client, &caches.namespaces).await,
-            Kind::Nodes => reflector.follow::<core::v1::Node, _>(client, &caches.nodes).await,
-            Kind::Services => reflector.follow::<core::v1::Service, _>(client, &caches.services).await,
-            Kind::StatefulSets => reflector.follow::<apps::v1::StatefulSet, _>(client, &caches.statefulsets).await,
+            Kind::ControllerRevisions => {
+                reflector.follow::<RevisionMetadata, _>(client, &caches.orphans, Orphan::is_one).await;
+            }
+            Kind::Namespaces => reflector.follow::<core::v1::Namespace, _>(client, &caches.namespaces, |_| true).await,
+            Kind::Nodes => reflector.follow::<core::v1::Node, _>(client, &caches.nodes, |_| true).await,
+            Kind::Services => reflector.follow::<core::v1::Service, _>(client, &caches.services, |_| true).await,
+            Kind::StatefulSets => {
+                reflector.follow::<apps::v1::StatefulSet, _>(client, &caches.statefulsets, |_| true).await
+            }
         }
     }
 
@@ -278,133 +302,41 @@ impl Cluster {
         }
     }
 
-    /// Reads what a decision rests on from the API server, concurrently and under one deadline. `false` where the StatefulSet
-    /// itself was asked for and is no more.
-    pub(super) async fn read(&self, kinds: Evidence, situation: &mut Situation<'_>) -> Result<bool, ReadError> {
-        if kinds == Evidence::NONE {
-            return Ok(true);
-        }
-        let Situation { statefulset, surroundings } = situation;
-        let namespace = &statefulset.metadata.namespace;
-        // Boxed, as only a denial comes here, and every request would carry its size.
-        let reads = Box::pin(async {
-            let wants = |kind| kinds.contains(kind);
-            let service_name = statefulset.service_name.as_ref().filter(|_| wants(Evidence::SERVICE));
-            futures::try_join!(
-                when(wants(Evidence::NAMESPACE), get::<core::v1::Namespace, _>(self.all(), namespace)),
-                flip(service_name.map(|name| get::<core::v1::Service, _>(self.of(namespace), name))),
-                when(
-                    wants(Evidence::AUTOSCALERS),
-                    list::<autoscaling::v2::HorizontalPodAutoscaler, _>(self.of(namespace))
-                ),
-                when(wants(Evidence::BUDGETS), list::<policy::v1::PodDisruptionBudget, _>(self.of(namespace))),
-                when(wants(Evidence::NODES), list::<core::v1::Node, Node>(self.all())),
-                when(wants(Evidence::CLAIMS), list::<ClaimMetadata, Claim>(self.of(namespace))),
-                when(wants(Evidence::REVISIONS), self.orphaned_revisions(statefulset)),
-                when(
-                    wants(Evidence::PARENT),
-                    get::<apps::v1::StatefulSet, StatefulSet>(self.of(namespace), &statefulset.metadata.name)
-                ),
-            )
-        });
-        let read = tokio::time::timeout(READ_DEADLINE, reads).await.map_err(|_| ReadError::Deadline)?;
-        let (namespace_now, service, autoscalers, budgets, nodes, claims, revisions, parent) = read?;
-        if let Some(now) = namespace_now {
-            surroundings.namespace = Arc::new(now.unwrap_or_else(|| Namespace::bare(namespace)));
-        }
-        if let Some(service) = service {
-            surroundings.service = service.map(Arc::new);
-        }
-        if let Some(autoscalers) = autoscalers {
-            surroundings.autoscalers = by_name(autoscalers, |each| &each.name);
-        }
-        if let Some(budgets) = budgets {
-            surroundings.budgets = by_name(budgets, |each| &each.name);
-        }
-        if let Some(nodes) = nodes {
-            surroundings.nodes = by_name(nodes, |node| &node.name);
-        }
-        if let Some(claims) = claims {
-            let names = claims.iter().map(|claim| &*claim.metadata.name);
-            surroundings.claims = names.filter_map(|name| statefulset.ordinal_of_claim(name)).collect();
-        }
-        if let Some(revisions) = revisions {
-            surroundings.orphaned_revisions = revisions;
-        }
-        match parent {
-            Some(Some(parent)) => *statefulset = Cow::Owned(parent),
-            Some(None) => return Ok(false),
-            None => {}
-        }
-        Ok(true)
+    /// Whether a StatefulSet of this name may have left revisions behind. Where there is one, or was one a moment ago, the cache
+    /// may not know them yet.
+    pub(super) fn may_adopt(&self, namespace: &str, name: &str) -> bool {
+        let orphans = &self.caches.orphans;
+        !orphans.is_listed()
+            || !orphans::of(orphans, namespace, name).is_empty()
+            || self.is_or_was_a_moment_ago(namespace, name)
     }
 
-    /// The ControllerRevisions that a StatefulSet selects and that nobody controls. Asked for only where its claims exist, which
-    /// is rare on creation; so they are not kept.
-    async fn orphaned_revisions(&self, statefulset: &StatefulSet) -> Result<Vec<Revision>, ReadError> {
-        let selector = &statefulset.selector;
-        let revisions =
-            list::<apps::v1::ControllerRevision, Revision>(self.of(&statefulset.metadata.namespace)).await?;
-        let is_orphan = |revision: &Revision| {
-            revision.metadata.controller.is_none()
-                && *selector != LabelSelector::default()
-                && selector.matches(&revision.metadata.labels)
-        };
-        Ok(revisions.into_iter().filter(is_orphan).collect())
+    pub(super) fn is_or_was_a_moment_ago(&self, namespace: &str, name: &str) -> bool {
+        let statefulsets = &self.caches.statefulsets;
+        statefulsets.get(namespace, name).is_some() || statefulsets.may_have_had(namespace, name)
     }
 
-    fn all<K: Resource<DynamicType: Default>, F>(&self) -> Api<Trimmed<K, F>> {
-        Api::all(self.client.clone())
+    /// Whether the kind is listed, and nothing keeps the API server from being heard about it.
+    pub(super) fn is_followed(&self, kind: Kind) -> bool {
+        self.watches.get(&kind).is_some_and(|(_, heard)| heard.is_well())
     }
 
-    fn of<K, F>(&self, namespace: &str) -> Api<Trimmed<K, F>>
-    where
-        K: Resource<DynamicType: Default, Scope = NamespaceResourceScope>,
-    {
-        Api::namespaced(self.client.clone(), namespace)
+    pub(super) fn caches(&self) -> &Caches {
+        &self.caches
     }
-}
-
-fn by_name<F>(facts: Vec<F>, name: impl Fn(&F) -> &String) -> ByName<F> {
-    Arc::new(facts.into_iter().map(|facts| (name(&facts).clone(), Arc::new(facts))).collect())
-}
-
-/// An object as it is now, or that there is none.
-async fn get<K, F>(api: Api<Trimmed<K, F>>, name: &str) -> Result<Option<F>, ReadError>
-where
-    K: Clone + Debug,
-    F: DeserializeOwned + Clone + Debug,
-{
-    Ok(api.get_opt(name).await?.map(Trimmed::facts).transpose()?)
-}
-
-/// All objects of a namespace as they are now.
-async fn list<K, F>(api: Api<Trimmed<K, F>>) -> Result<Vec<F>, ReadError>
-where
-    K: Clone + Debug,
-    F: DeserializeOwned + Clone + Debug,
-{
-    let objects = api.list(&ListParams::default()).await?;
-    Ok(objects.items.into_iter().map(Trimmed::facts).collect::<Result<_, _>>()?)
-}
-
-/// A read that is only made where it is wanted.
-async fn when<T, E>(wanted: bool, read: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
-    flip(wanted.then_some(read)).await
-}
-
-async fn flip<T, E>(read: Option<impl Future<Output = Result<T, E>>>) -> Result<Option<T>, E> {
-    OptionFuture::from(read).await.transpose()
 }
 
 #[cfg(test)]
 mod tests {
+    use kube::Resource as _;
+
     use super::*;
+    use crate::cluster::trimmed::Trimmed;
 
     #[test]
-    fn a_claim_that_is_read_live_has_its_name() {
+    fn a_claim_that_is_listed_has_its_name() {
         let claim = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"data-db-0","namespace":"shop"}}"#;
-        let claim: Trimmed<ClaimMetadata, Claim> = serde_json::from_str(claim).unwrap();
-        assert_eq!(claim.facts().unwrap().metadata.name, "data-db-0");
+        let claim: Trimmed<ClaimMetadata, IgnoredAny> = serde_json::from_str(claim).unwrap();
+        assert_eq!(claim.meta().name.as_deref(), Some("data-db-0"));
     }
 }

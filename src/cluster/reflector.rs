@@ -24,24 +24,25 @@ const SILENT: Duration = Duration::from_secs(30);
 /// How often to see whether there is one.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How many objects of a kind are listed at once.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Page {
-    /// As many as the API server likes to send.
-    Many,
-    /// A few. They are long, a StatefulSet has 20 kB, and a page is kept whole until it is decoded: 500 of them would take more
-    /// memory for a moment than all that is kept of them.
-    Few,
+/// How all objects of a kind are listed at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// Page by page, as many as the API server likes to send.
+    Pages,
+    /// One by one, as events of a watch. Tenants write them, each may have 1.5 MB, and a page is kept whole until it is decoded:
+    /// 500 of them would be more than all the memory there is (L132).
+    Events,
 }
 
-impl Page {
-    fn limit(self) -> u32 {
-        match self {
-            Self::Many => 500,
-            Self::Few => 100,
-        }
-    }
-}
+/// How many objects a page has.
+const PAGE: u32 = 500;
+
+/// How many it has of those that may be long, where the API server has no events for it: before Kubernetes 1.32, or where its
+/// feature WatchList is off.
+const SHORT_PAGE: u32 = 20;
+
+/// For how long events may list a kind. A watch ends sooner, and then begins at the first object once more.
+const LISTING: Duration = Duration::from_mins(1);
 
 /// What follows the objects of one kind.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,7 @@ pub(super) struct Reflector<'a> {
     /// Where it says how it is.
     pub(super) health: &'a Health,
     /// How it lists.
-    pub(super) page: Page,
+    pub(super) listing: Listing,
     /// By what an object of this name is found in the index; `None` where it is not kept.
     pub(super) key: fn(String) -> Option<String>,
 }
@@ -67,18 +68,18 @@ struct Failure {
 }
 
 impl Reflector<'_> {
-    /// Follows the objects of the kind `K` for ever.
-    pub(super) async fn follow<K, F>(&self, client: Client, index: &Index<F>)
+    /// Follows the objects of the kind `K`, of which some are kept.
+    pub(super) async fn follow<K, F>(&self, client: Client, index: &Index<F>, keeps: impl Fn(&F) -> bool)
     where
         K: Resource<DynamicType: Default + Clone> + Clone + Debug + 'static,
         F: DeserializeOwned + Clone + Debug + Send + 'static,
     {
-        let config = watcher::Config {
-            timeout: u32::try_from(WATCH.as_secs()).ok(),
-            page_size: Some(self.page.limit()),
-            ..watcher::Config::default()
-        };
-        let mut events = watcher(Api::<Trimmed<K, F>>::all(client), config).default_backoff().boxed();
+        let api = Api::<Trimmed<K, F>>::all(client);
+        let pages = if self.listing == Listing::Pages { PAGE } else { SHORT_PAGE };
+        let watch = |listing| watcher(api.clone(), config(listing, pages)).default_backoff().boxed();
+        let mut listing = self.listing;
+        let mut events = watch(listing);
+        let mut begun = Instant::now();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listed = Index::default();
@@ -86,31 +87,46 @@ impl Reflector<'_> {
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.take(event, index, &mut listed),
+                    Some(Ok(event)) => self.take(event, index, &mut listed, &keeps),
                     Some(Err(error)) => {
                         tracing::warn!(part = self.part, %error, "can't watch; will try again");
+                        if listing == Listing::Events && is_refused(&error) {
+                            (listing, events) = (Listing::Pages, watch(Listing::Pages));
+                        }
                         failure = Some(Failure { at: Instant::now(), why: error.to_string() });
                     }
                     None => return,
                 },
-                _ = look.tick() => {}
+                _ = look.tick() => {
+                    if listing == Listing::Events && !index.is_listed() && begun.elapsed() > LISTING {
+                        (listing, events, begun) = (Listing::Pages, watch(Listing::Pages), Instant::now());
+                    }
+                }
             }
             failure = failure.filter(|failure| failure.at >= self.heard.at());
-            self.health.set(self.part, state(index.is_listed(), failure.as_ref(), self.heard.silence()));
+            let state = state(index.is_listed(), failure.as_ref(), self.heard.silence());
+            self.heard.set_well(state == State::Ok);
+            self.health.set(self.part, state);
         }
     }
 
-    fn take<K: Resource, F>(&self, event: Event<Trimmed<K, F>>, index: &Index<F>, listed: &mut Index<F>) {
+    fn take<K: Resource, F>(
+        &self,
+        event: Event<Trimmed<K, F>>,
+        index: &Index<F>,
+        listed: &mut Index<F>,
+        keeps: impl Fn(&F) -> bool,
+    ) {
         match event {
             Event::Init => *listed = Index::default(),
-            Event::InitApply(object) => self.keep(listed, object),
+            Event::InitApply(object) => self.keep(listed, object, keeps),
             Event::InitDone => {
                 if !index.is_listed() {
                     tracing::info!(part = self.part, "synced");
                 }
                 index.replace_by(std::mem::take(listed));
             }
-            Event::Apply(object) => self.keep(index, object),
+            Event::Apply(object) => self.keep(index, object, keeps),
             Event::Delete(object) => {
                 if let Some(key) = (self.key)(object.name_any()) {
                     index.remove(object.namespace().as_deref().unwrap_or_default(), &key);
@@ -119,14 +135,31 @@ impl Reflector<'_> {
         }
     }
 
-    fn keep<K: Resource, F>(&self, index: &Index<F>, object: Trimmed<K, F>) {
+    fn keep<K: Resource, F>(&self, index: &Index<F>, object: Trimmed<K, F>, keeps: impl Fn(&F) -> bool) {
         let namespace = object.namespace().unwrap_or_default();
         let Some(name) = (self.key)(object.name_any()) else { return };
         match object.facts() {
-            Ok(facts) => index.insert(namespace, name, facts),
+            Ok(facts) if keeps(&facts) => index.insert(namespace, name, facts),
+            Ok(_) => index.remove(&namespace, &name),
             Err(error) => tracing::error!(part = self.part, name, %error, "can't be decoded and is left out"),
         }
     }
+}
+
+/// How to watch. Short pages are what `Events` falls back to, too.
+fn config(listing: Listing, pages: u32) -> watcher::Config {
+    let config = watcher::Config {
+        timeout: u32::try_from(WATCH.as_secs()).ok(),
+        page_size: Some(pages),
+        ..watcher::Config::default()
+    };
+    if listing == Listing::Events { config.streaming_lists() } else { config }
+}
+
+/// Whether the API server knows no such list.
+fn is_refused(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return false };
+    matches!(status.code, 400 | 422)
 }
 
 /// How a cache is that has been listed or not, after a failure since which nothing was heard, or a silence.

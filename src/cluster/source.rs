@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Kind;
 use super::live::{Cluster, ReadError};
+use super::{Kind, Question, Ticket};
 use crate::facts::{
     Autoscaler, Budget, ByName, Evidence, Namespace, Node, Requester, Service, Situation, StatefulSet, Surroundings,
 };
@@ -88,10 +88,35 @@ impl Source {
     /// # Errors
     ///
     /// The API server can't be asked, or doesn't answer in time.
-    pub async fn read(&self, kinds: Evidence, situation: &mut Situation<'_>) -> Result<bool, ReadError> {
+    pub async fn read(
+        &self,
+        question: Question<'_>,
+        ticket: &Ticket,
+        situation: &mut Situation<'_>,
+    ) -> Result<bool, Arc<ReadError>> {
         match self {
-            Self::Cluster(cluster) => cluster.read(kinds, situation).await,
+            Self::Cluster(cluster) => cluster.read(question, ticket, situation).await,
             Self::Objects(_) => Ok(true),
+        }
+    }
+
+    /// Whether what is known of these kinds without a live read can be relied on: they are listed, and the API server is heard
+    /// about them.
+    #[must_use]
+    pub fn is_current(&self, kinds: Evidence) -> bool {
+        match self {
+            Self::Cluster(cluster) => cluster.is_current(kinds),
+            Self::Objects(_) => true,
+        }
+    }
+
+    /// Whether a StatefulSet that is created may adopt what one of its name left behind (L94).
+    #[must_use]
+    pub fn may_adopt(&self, statefulset: &StatefulSet) -> bool {
+        let metadata = &statefulset.metadata;
+        match self {
+            Self::Cluster(cluster) => cluster.may_adopt(&metadata.namespace, &metadata.name),
+            Self::Objects(_) => false,
         }
     }
 }

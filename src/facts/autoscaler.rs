@@ -13,6 +13,8 @@ pub struct Autoscaler {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its `resourceVersion`; empty in a manifest.
+    pub resource_version: String,
     /// The StatefulSet that it scales; `None` where it scales something else.
     pub target: Option<String>,
     /// `spec.minReplicas`; 1 where absent.
@@ -65,6 +67,7 @@ impl From<Wire> for Autoscaler {
             terminating: metadata.is_terminating(),
             namespace: metadata.namespace,
             name: metadata.name,
+            resource_version: metadata.resource_version,
             target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name),
             min_replicas: spec.min_replicas.unwrap_or(1),
             max_replicas: spec.max_replicas.unwrap_or(1),

@@ -158,6 +158,8 @@ pub(super) struct Named {
     pub(super) namespace: String,
     #[serde(default, deserialize_with = "null_as_default")]
     pub(super) name: String,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(super) resource_version: String,
     deletion_timestamp: Option<String>,
 }
 

@@ -1,12 +1,13 @@
 //! What is to be done about a request, and why.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Violation;
 use crate::facts::Evidence;
 use crate::plain::first_of;
-use crate::policy::{OnInternalError, Policy};
+use crate::policy::{OnInternalError, Policy, WhenInfeasible};
 use crate::rules::{Action, Rule};
 
 /// What a violation is about.
@@ -59,6 +60,8 @@ pub struct Decision {
     pub pending_injection: bool,
     /// What will follow of the request, and is no objection.
     pub notices: Vec<String>,
+    /// How many more StatefulSets would be denied, of which nothing is told.
+    pub more: usize,
 }
 
 impl Decision {
@@ -67,19 +70,24 @@ impl Decision {
     pub(super) fn new(policies: Vec<Arc<Policy>>, mut violations: Vec<Violation>, pending_injection: bool) -> Self {
         violations.sort_by(|left, right| (thing(left), rank(left)).cmp(&(thing(right), rank(right))));
         violations.dedup_by(|next, kept| thing(next) == thing(kept));
-        Self { policies, violations, pending_injection, notices: Vec::new() }
+        Self { policies, violations, pending_injection, notices: Vec::new(), more: 0 }
     }
 
-    /// Both decisions: what several StatefulSets have to say about one request.
+    /// All these decisions: what several StatefulSets have to say about one request. `None` where there is none.
     #[must_use]
-    pub fn join(mut self, other: Self) -> Self {
-        self.violations.extend(other.violations);
-        self.policies.extend(other.policies);
-        self.policies.sort_by(|left, right| left.name.cmp(&right.name));
-        self.policies.dedup_by(|next, kept| next.name == kept.name);
-        self.pending_injection |= other.pending_injection;
-        self.notices.extend(other.notices);
-        self
+    pub fn all(decisions: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut decisions = decisions.into_iter();
+        let mut all = decisions.next()?;
+        for other in decisions {
+            all.violations.extend(other.violations);
+            all.policies.extend(other.policies);
+            all.pending_injection |= other.pending_injection;
+            all.notices.extend(other.notices);
+            all.more += other.more;
+        }
+        all.policies.sort_by(|left, right| left.name.cmp(&right.name));
+        all.policies.dedup_by(|next, kept| next.name == kept.name);
+        Some(all)
     }
 
     /// The verdict: that of the strictest violation.
@@ -104,15 +112,33 @@ impl Decision {
         self.with_action(Action::Deny).fold(Evidence::NONE, |all, violation| all | violation.finding.rests_on)
     }
 
+    /// The topology keys of which a denial says that Nodes have too few values.
+    #[must_use]
+    pub fn scarce_topology_keys(&self) -> BTreeSet<String> {
+        let wishes = self.policies.iter().flat_map(|policy| &policy.spec.mutate.pod_anti_affinity);
+        let denies = wishes.filter(|wish| wish.when_infeasible == WhenInfeasible::Deny);
+        denies.map(|wish| wish.topology_key.as_str().to_owned()).collect()
+    }
+
     /// What a rejected person reads: every reason, each with its remedy.
     #[must_use]
     pub fn denial(&self) -> String {
-        let reasons: Vec<String> = self.with_action(Action::Deny).map(ToString::to_string).collect();
-        if let [reason] = reasons.as_slice() {
-            return reason.clone();
+        let more = match self.more {
+            0 => String::new(),
+            1 => "\nand 1 more StatefulSet".to_owned(),
+            more => format!("\nand {more} more StatefulSets"),
+        };
+        // No more of them are written than are told.
+        let count = self.with_action(Action::Deny).count();
+        let mut reasons: Vec<String> =
+            self.with_action(Action::Deny).take(MOST_TOLD).map(ToString::to_string).collect();
+        if let ([reason], 1) = (reasons.as_slice(), count) {
+            return format!("{reason}{more}");
         }
-        let count = reasons.len();
-        format!("{count} violations:\n- {}", first_of(reasons, MOST_TOLD).join("\n- "))
+        if count > MOST_TOLD {
+            reasons.push(format!("and {} more", count - MOST_TOLD));
+        }
+        format!("{count} violations:\n- {}{more}", reasons.join("\n- "))
     }
 
     /// What an admitted person reads, a line each.

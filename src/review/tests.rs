@@ -119,6 +119,7 @@ fn growth_is_never_denied_even_after_its_day(
 fn an_autoscaler_that_comes_is_judged_by_what_there_was(#[case] min_replicas: i32, #[case] verdict: Verdict) {
     let object = statefulset(2);
     let autoscaler = Autoscaler {
+        resource_version: String::new(),
         namespace: "shop".to_owned(),
         name: "db".to_owned(),
         target: Some("db".to_owned()),
@@ -309,6 +310,7 @@ fn an_injection_that_is_not_there_is_told_l24_l65() {
 
 fn autoscaler(min_replicas: i32) -> Autoscaler {
     Autoscaler {
+        resource_version: String::new(),
         namespace: "shop".to_owned(),
         name: "db".to_owned(),
         target: Some("db".to_owned()),

@@ -44,6 +44,7 @@ pub(super) const TASK: Label = Label {
         "registration",
         "self_dial",
         "budgets",
+        "cache-controllerrevisions",
         "cache-horizontalpodautoscalers",
         "cache-namespaces",
         "cache-nodes",
@@ -56,6 +57,7 @@ pub(super) const TASK: Label = Label {
 pub(super) const CACHE: Label = Label {
     name: "cache",
     values: &[
+        "cache-controllerrevisions",
         "cache-horizontalpodautoscalers",
         "cache-namespaces",
         "cache-nodes",

@@ -6,5 +6,6 @@ mod ballast;
 mod budgets;
 mod exemptions;
 mod histories;
+mod live_reads;
 mod operators;
 mod zero;

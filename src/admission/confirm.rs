@@ -1,0 +1,143 @@
+//! What a request's StatefulSets have to say about it: from the caches first, and before a denial once more from what is live.
+//!
+//! A request may bear on thousands of StatefulSets, as a Service does that all of them name (L134). They are all judged from the
+//! caches; of those that would deny it, one that still does when it is read live is enough.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use super::decode::Incoming;
+use super::judge::{Judge, change};
+use super::subject::Subject;
+use crate::cluster::{Question, ReadError};
+use crate::facts::{Evidence, Situation, StatefulSet};
+use crate::plain::plain;
+use crate::policy::OnInternalError;
+use crate::review::{Decision, Verdict, evaluate};
+
+/// How many StatefulSets are confirmed at once, and how many are judged before others get their turn.
+pub(super) const AT_ONCE: usize = 8;
+
+/// The review of one request.
+pub(super) struct Review<'a> {
+    pub(super) judge: &'a Judge<'a>,
+    pub(super) incoming: &'a Incoming<'a>,
+    pub(super) subject: &'a Subject,
+    pub(super) now: Timestamp,
+}
+
+/// A StatefulSet, and the decision about it.
+pub(super) struct Case<'a> {
+    situation: Situation<'a>,
+    decision: Decision,
+    /// What of it is live.
+    live: Evidence,
+    /// Whether the requester runs the StatefulSet's owner (L133), or why that is not known.
+    runs_owner: Result<bool, Arc<ReadError>>,
+}
+
+/// What could not be read, and what is to be done then.
+type Unread = (OnInternalError, Arc<ReadError>);
+
+impl Review<'_> {
+    /// The decision about one StatefulSet as far as the caches know; none where there is no such StatefulSet any more.
+    pub(super) async fn open<'s>(
+        &self,
+        statefulset: &'s StatefulSet,
+        unknown: Evidence,
+    ) -> Result<Option<Case<'s>>, Arc<ReadError>> {
+        let (mut surroundings, unknown_too) = self.judge.source.surroundings(statefulset);
+        self.subject.narrow(&mut surroundings, statefulset, self.judge.source);
+        let mut situation = Situation { statefulset: Cow::Borrowed(statefulset), surroundings };
+        let live = unknown | unknown_too;
+        let question = Question { kinds: live, topology_keys: &std::collections::BTreeSet::new() };
+        if !self.judge.source.read(question, &self.judge.ticket, &mut situation).await?
+            || !self.subject.bears_on(&situation.statefulset)
+        {
+            return Ok(None);
+        }
+        let runs_owner = self.runs_owner(&situation.statefulset).await;
+        let decision = self.evaluate(&situation, matches!(runs_owner, Ok(true)));
+        Ok(Some(Case { situation, decision, live, runs_owner }))
+    }
+
+    /// The decision about all of them. Where some would be denied, they are confirmed in their order, a few at once, until one
+    /// denial stands.
+    pub(super) async fn decide(&self, cases: Vec<Case<'_>>) -> Result<Option<Decision>, Unread> {
+        let (mut denied, others): (Vec<_>, Vec<_>) =
+            cases.into_iter().partition(|case| denies(&case.decision));
+        let mut decisions: Vec<Decision> = others.into_iter().map(|case| case.decision).collect();
+        while !denied.is_empty() {
+            let rest = denied.split_off(AT_ONCE.min(denied.len()));
+            let (mut stands, mut unread) = (false, None);
+            for confirmed in join_all(denied.into_iter().map(|case| self.confirm(case))).await {
+                match confirmed {
+                    Ok(decision) => {
+                        stands |= decision.as_ref().is_some_and(denies);
+                        decisions.extend(decision);
+                    }
+                    Err(error) => unread = Some(error),
+                }
+            }
+            denied = rest;
+            if stands {
+                let mut all = Decision::all(decisions);
+                all.iter_mut().for_each(|all| all.more = denied.len());
+                return Ok(all);
+            }
+            if let Some(unread) = unread {
+                return Err(unread);
+            }
+        }
+        Ok(Decision::all(decisions))
+    }
+
+    /// The decision once what a denial rests on is read live; none where there is no such StatefulSet any more. A denial stands
+    /// where it can't be read and the caches can be relied on: nobody may make reads fail in order to be admitted (L132).
+    async fn confirm(&self, case: Case<'_>) -> Result<Option<Decision>, Unread> {
+        let Case { mut situation, mut decision, mut live, mut runs_owner } = case;
+        loop {
+            let missing = decision.denial_rests_on().without(live);
+            if missing == Evidence::NONE {
+                return match runs_owner {
+                    // Who asks is not known, and of an operator this would not be denied.
+                    Err(error) if denies(&decision) && !denies(&self.evaluate(&situation, true)) => {
+                        Err((decision.on_internal_error(), error))
+                    }
+                    _ => Ok(Some(decision)),
+                };
+            }
+            let question = Question { kinds: missing, topology_keys: &decision.scarce_topology_keys() };
+            match self.judge.source.read(question, &self.judge.ticket, &mut situation).await {
+                Ok(true) if self.subject.bears_on(&situation.statefulset) => {}
+                Ok(_) => return Ok(None),
+                Err(error) if self.judge.source.is_current(missing) => {
+                    tracing::warn!(error = %plain(&error.to_string()), "denied from the caches: they can't be confirmed");
+                    return Ok(Some(decision));
+                }
+                Err(error) => return Err((decision.on_internal_error(), error)),
+            }
+            live |= missing;
+            if missing.contains(Evidence::PARENT) {
+                runs_owner = self.runs_owner(&situation.statefulset).await;
+            }
+            decision = self.evaluate(&situation, matches!(runs_owner, Ok(true)));
+        }
+    }
+
+    async fn runs_owner(&self, statefulset: &StatefulSet) -> Result<bool, Arc<ReadError>> {
+        self.judge.runs_owner(self.incoming, statefulset).await.map_err(Arc::new)
+    }
+
+    fn evaluate(&self, situation: &Situation<'_>, runs_owner: bool) -> Decision {
+        let change = change(self.incoming, self.subject, &situation.statefulset, runs_owner);
+        evaluate(&change, &situation.surroundings, self.judge.policies, self.now)
+    }
+}
+
+fn denies(decision: &Decision) -> bool {
+    decision.verdict() == Verdict::Deny
+}
