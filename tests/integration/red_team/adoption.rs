@@ -1,8 +1,9 @@
 //! What looks like something that is being deleted, or like something that comes back.
 
+use anyhow::ensure;
 use serde_json::{Value, json};
 
-use crate::controlplane::{Quorate, shared};
+use crate::controlplane::{Quorate, shared, wait_for};
 use crate::ways::{Place, autoscaler, database, denied, policy};
 
 fn spreading() -> String {
@@ -81,4 +82,80 @@ fn a_restore_by_a_service_account_passes() {
         let woken = place.scale(3);
         assert!(woken.success() && !woken.stderr.contains("below the minimum"), "{woken}");
     }
+}
+
+/// A StatefulSet with volumes, of which nothing is provisioned.
+fn with_volumes(replicas: i32) -> Value {
+    let mut database = database(replicas);
+    database["items"][1]["spec"]["volumeClaimTemplates"] = json!([{
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }]);
+    database
+}
+
+/// The revision that a DaemonSet of the same name left behind is none of a StatefulSet's.
+#[test]
+fn a_revision_of_a_daemon_set_makes_no_adoption_l143() {
+    let cluster = shared();
+    let quorate = Quorate::builder(cluster).policy(&spreading()).start().unwrap();
+    let place = Place::governed(cluster, &quorate, "of-a-daemon-set");
+    let template = database(3)["items"][1]["spec"]["template"].clone();
+    let daemons = json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "db"},
+        "spec": {"selector": {"matchLabels": {"app": "db"}}, "template": template},
+    });
+    let claim = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data-db-0"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    place.apply(&claim);
+    place.apply(&daemons);
+    wait_for("the revision", || {
+        let revisions = place.as_admin(&["get", "controllerrevisions", "-o", "name"]).ok()?;
+        ensure!(!revisions.is_empty(), "none yet");
+        Ok(())
+    })
+    .unwrap();
+    place.kubectl(&["delete", "daemonset/db", "--cascade=orphan"]);
+    wait_for("the revision to be orphaned", || {
+        let owners = place
+            .as_admin(&["get", "controllerrevisions", "-o", "jsonpath={.items[*].metadata.ownerReferences}"])
+            .ok()?;
+        ensure!(owners.is_empty(), "{owners}");
+        Ok(())
+    })
+    .unwrap();
+    let created = place.apply(&with_volumes(3));
+    assert!(created.success() && !created.stderr.contains("pending injection"), "{created}");
+    assert!(is_injected(&place.object("statefulset", "db").unwrap()));
+}
+
+/// Pods without volumes run on, too, when their StatefulSet is created again.
+#[test]
+fn pods_without_claims_are_adopted_and_not_restarted_l143() {
+    let cluster = shared();
+    let quorate = Quorate::builder(cluster).policy(&spreading()).start().unwrap();
+    let place = Place::ungoverned(cluster, "orphans");
+    place.apply(&database(3));
+    let settled = || {
+        wait_for("the pods", || {
+            let status = &place.object("statefulset", "db")?["status"];
+            ensure!(status["readyReplicas"] == 3 && status["updateRevision"] == status["currentRevision"], "{status}");
+            Ok(())
+        })
+        .unwrap();
+        place.as_admin(&["get", "pods", "-o", "jsonpath={.items[*].metadata.uid}"]).ok().unwrap()
+    };
+    let before = settled();
+    place.govern(&quorate);
+    place.kubectl(&["delete", "statefulset/db", "--cascade=orphan"]);
+    let created = place.apply(&database(3));
+    assert!(created.success() && created.stderr.contains("pending injection"), "{created}");
+    assert!(!is_injected(&place.object("statefulset", "db").unwrap()));
+    assert_eq!(settled(), before, "pods were restarted");
 }
