@@ -96,7 +96,7 @@ impl Review<'_> {
     }
 
     /// The decision once what a denial rests on is read live; none where there is no such StatefulSet any more. A denial stands
-    /// where it can't be read and the caches can be relied on: nobody may make reads fail in order to be admitted (L132).
+    /// where it can't be read, the caches can be relied on, and still say so: nobody may make reads fail to be admitted (L132).
     async fn confirm(&self, case: Case<'_>) -> Result<Option<Decision>, Unread> {
         let Case { mut situation, mut decision, mut live, mut runs_owner } = case;
         loop {
@@ -115,8 +115,8 @@ impl Review<'_> {
                 Ok(true) if self.subject.bears_on(&situation.statefulset) => {}
                 Ok(_) => return Ok(None),
                 Err(error) if self.judge.source.is_current(missing) => {
-                    tracing::warn!(error = %plain(&error.to_string()), "denied from the caches: they can't be confirmed");
-                    return Ok(Some(decision));
+                    tracing::warn!(error = %plain(&error.to_string()), "judged from the caches: they can't be confirmed");
+                    return Ok(self.caught_up(situation, matches!(runs_owner, Ok(true))).await);
                 }
                 Err(error) => return Err((decision.on_internal_error(), error)),
             }
@@ -126,6 +126,23 @@ impl Review<'_> {
             }
             decision = self.evaluate(&situation, matches!(runs_owner, Ok(true)));
         }
+    }
+
+    /// The decision by what the caches have learnt in the meantime, which is what was made before the request came (L35).
+    async fn caught_up(&self, situation: Situation<'_>, runs_owner: bool) -> Option<Decision> {
+        let Judge { source, ticket, .. } = self.judge;
+        ticket.let_caches_catch_up().await;
+        let mut statefulset = situation.statefulset;
+        if !matches!(self.subject, Subject::StatefulSet { .. }) {
+            let metadata = &statefulset.metadata;
+            statefulset = Cow::Owned(Arc::unwrap_or_clone(source.statefulset(&metadata.namespace, &metadata.name)?));
+        }
+        if !self.subject.bears_on(&statefulset) {
+            return None;
+        }
+        let mut surroundings = source.surroundings(&statefulset).0;
+        self.subject.narrow(&mut surroundings, &statefulset, source);
+        Some(self.evaluate(&Situation { statefulset, surroundings }, runs_owner))
     }
 
     async fn runs_owner(&self, statefulset: &StatefulSet) -> Result<bool, Arc<ReadError>> {

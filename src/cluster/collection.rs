@@ -21,8 +21,11 @@ use super::sieve::Shape;
 use super::wire::{self, Allowance, HEADS};
 use crate::facts::{Autoscaler, Budget, ByName};
 
-/// How many objects the API server sends at once.
-const PAGE: u32 = 500;
+/// How many objects the API server sends at first. It reads and encodes all of a page, though nobody may want to hear the end.
+const FIRST_PAGE: u32 = 50;
+
+/// How many it sends at once where they are short.
+const PAGE: usize = 500;
 
 /// How many objects may differ from what the cache holds: it lags by a moment, in which nobody writes more.
 const MOST_DIFFERING: usize = 64;
@@ -112,14 +115,20 @@ where
     let requests = Requests::new(K::url_path(&K::DynamicType::default(), Some(namespace)));
     let _turn = turns.turn(namespace).await?;
     let (mut params, mut allowance) = (params.clone(), Allowance::default());
-    params.limit = params.limit.or(Some(PAGE));
+    params.limit = params.limit.or(Some(FIRST_PAGE));
+    let mut come = 0;
     loop {
         let request = requests.list_metadata(&params).map_err(ReadError::request)?;
-        let next = wire::page(client, request, &HEADS, &mut allowance, |head: Head| each(head.metadata)).await?;
+        let count = |head: Head| {
+            come += 1;
+            each(head.metadata)
+        };
+        let next = wire::page(client, request, &HEADS, &mut allowance, count).await?;
         if next.is_none() {
             return Ok(());
         }
         params.continue_token = next;
+        params.limit = u32::try_from(allowance.items(come).clamp(1, PAGE)).ok();
     }
 }
 

@@ -114,7 +114,8 @@ impl Cluster {
         }
         if let Some(revisions) = revisions {
             let has_left_pods = !revisions.is_empty() && !surroundings.has_claims();
-            surroundings.has_pods = has_left_pods && self.has_pods(statefulset).await?;
+            // Where there are too many to tell, some do: whoever keeps pods as they are harms nothing.
+            surroundings.has_pods = has_left_pods && self.has_pods(statefulset).await.unwrap_or(true);
             surroundings.orphaned_revisions = Arc::unwrap_or_clone(revisions);
         }
         match parent {

@@ -24,6 +24,9 @@ const MOST_OF_A_NAMESPACE: usize = 3;
 /// not fit into the webhook's `timeoutSeconds`.
 const READ_DEADLINE: Duration = Duration::from_secs(1);
 
+/// By how much a cache may lag while the API server is heard.
+const LAG: Duration = Duration::from_millis(500);
+
 /// How long before its deadline a request stops to read, so that it is still answered.
 const TO_ANSWER: Duration = Duration::from_millis(100);
 
@@ -34,6 +37,7 @@ static CLOCK: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct Ticket {
     came: u64,
+    drawn: Instant,
     /// When the request has to be answered.
     answer: Instant,
     until: OnceLock<Instant>,
@@ -48,10 +52,16 @@ impl Ticket {
         let time = time.min(Duration::from_hours(1));
         Self {
             came: CLOCK.fetch_add(1, Ordering::SeqCst),
+            drawn: Instant::now(),
             answer: Instant::now() + time.saturating_sub(TO_ANSWER),
             until: OnceLock::new(),
             kept: Mutex::default(),
         }
+    }
+
+    /// Waits until the caches must have seen what was there when the request came; at most as long as may be read live.
+    pub async fn let_caches_catch_up(&self) {
+        tokio::time::sleep_until(self.until().min(self.drawn + LAG)).await;
     }
 
     /// Until when may be read live.

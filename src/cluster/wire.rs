@@ -124,6 +124,14 @@ struct ListMetadata {
 #[derive(Debug)]
 pub(super) struct Allowance(usize);
 
+impl Allowance {
+    /// How many more items fit into it, if they are as long as those that have come.
+    pub(super) fn items(&self, come: usize) -> usize {
+        let length = (MOST_OF_A_LIST - self.0.min(MOST_OF_A_LIST)) / come.max(1);
+        self.0 / length.max(1)
+    }
+}
+
 impl Default for Allowance {
     fn default() -> Self {
         Self(MOST_OF_A_LIST)
@@ -185,10 +193,16 @@ async fn receive(
     mut item: impl FnMut(&[u8]) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
     let response = client.send(request.map(Body::from)).await?;
-    if !response.status().is_success() {
-        return Err(ReadError::Status(response.status()));
-    }
+    let status = response.status();
     let mut body = response.into_body();
+    if !status.is_success() {
+        // Read to its end, a connection can be used again.
+        while let Some(Ok(piece)) = body.frame().await {
+            let length = piece.data_ref().map_or(0, bytes::Bytes::len);
+            allowance.0 = allowance.0.checked_sub(length).ok_or(ReadError::TooMuch)?;
+        }
+        return Err(ReadError::Status(status));
+    }
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else { continue };
         allowance.0 = allowance.0.checked_sub(piece.len()).ok_or(ReadError::TooMuch)?;
