@@ -95,7 +95,7 @@ fn selectors(criterion: &mut Criterion) {
         ("pods", some(json!({"matchLabels": {"statefulset.kubernetes.io/pod-name": "db-0"}}))),
     ] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| coverage(black_box(Some(&selector)), black_box(&statefulset)))
+            bencher.iter(|| coverage(black_box(Some(&selector)), black_box(&statefulset)));
         });
     }
     group.finish();

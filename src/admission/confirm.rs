@@ -67,8 +67,7 @@ impl Review<'_> {
     /// The decision about all of them. Where some would be denied, they are confirmed in their order, a few at once, until one
     /// denial stands.
     pub(super) async fn decide(&self, cases: Vec<Case<'_>>) -> Result<Option<Decision>, Unread> {
-        let (mut denied, others): (Vec<_>, Vec<_>) =
-            cases.into_iter().partition(|case| denies(&case.decision));
+        let (mut denied, others): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| denies(&case.decision));
         let mut decisions: Vec<Decision> = others.into_iter().map(|case| case.decision).collect();
         while !denied.is_empty() {
             let rest = denied.split_off(AT_ONCE.min(denied.len()));
@@ -85,7 +84,9 @@ impl Review<'_> {
             denied = rest;
             if stands {
                 let mut all = Decision::all(decisions);
-                all.iter_mut().for_each(|all| all.more = denied.len());
+                if let Some(all) = &mut all {
+                    all.more = denied.len();
+                }
                 return Ok(all);
             }
             if let Some(unread) = unread {

@@ -107,7 +107,11 @@ impl Judge<'_> {
     }
 
     /// Whether the requester runs the StatefulSet's owner (L133), where any policy makes a difference of that.
-    pub(super) async fn runs_owner(&self, incoming: &Incoming<'_>, statefulset: &StatefulSet) -> Result<bool, ReadError> {
+    pub(super) async fn runs_owner(
+        &self,
+        incoming: &Incoming<'_>,
+        statefulset: &StatefulSet,
+    ) -> Result<bool, ReadError> {
         let requester = incoming.user_info.requester();
         let matters = |policy: &Arc<Policy>| policy.spec.selection.depends_on_owner(requester.username);
         if !self.policies.all().iter().any(matters) {

@@ -177,8 +177,12 @@ impl Admission {
         let started = Instant::now();
         let incoming = head::head(beginning)?;
         let policies = self.policies.load_full();
-        let judge =
-            Judge { policies: &policies, source: &self.source, metrics: &self.metrics, ticket: Ticket::new(Duration::ZERO) };
+        let judge = Judge {
+            policies: &policies,
+            source: &self.source,
+            metrics: &self.metrics,
+            ticket: Ticket::new(Duration::ZERO),
+        };
         let passes = incoming.operation == Operation::Delete || !policies.governs(&incoming.namespace);
         let failure = match refusal {
             Refusal::TooLong { bytes, most } => Failure::too_long(bytes, most),

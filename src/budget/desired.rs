@@ -39,7 +39,7 @@ pub struct Candidate<'a> {
 }
 
 /// Whether a budget has to name the pods that it is about, as its selector selects others too (L140).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Apart {
     /// No: the StatefulSet's own selector will do.
     #[default]
@@ -232,8 +232,8 @@ fn apart(candidates: &[Candidate<'_>], selected: &[Vec<usize>], wanted: &[Wanted
         };
         let shares = selected.iter().any(|other| *other != index);
         let group = &mut groups[ties.root(index)];
-        group.has_to |= candidates[index].apart == Apart::Yes || selected.iter().any(somebody_elses);
-        group.has_to_if_shared |= candidates[index].apart == Apart::IfShared;
+        let has_to = if selected.iter().any(somebody_elses) { Apart::Yes } else { candidates[index].apart };
+        group.apart = group.apart.max(has_to);
         group.is_shared |= shares;
         group.is_too_large |= shares && candidates[index].statefulset.replicas > MOST_NAMED;
     }
@@ -243,15 +243,19 @@ fn apart(candidates: &[Candidate<'_>], selected: &[Vec<usize>], wanted: &[Wanted
 /// StatefulSets that are tied by selectors.
 #[derive(Clone, Copy, Default)]
 struct Group {
-    has_to: bool,
-    has_to_if_shared: bool,
+    apart: Apart,
     is_shared: bool,
     is_too_large: bool,
 }
 
 impl Group {
     fn is_apart(self) -> bool {
-        !self.is_too_large && (self.has_to || (self.is_shared && self.has_to_if_shared))
+        let has_to = match self.apart {
+            Apart::No => false,
+            Apart::IfShared => self.is_shared,
+            Apart::Yes => true,
+        };
+        has_to && !self.is_too_large
     }
 }
 

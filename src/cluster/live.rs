@@ -21,9 +21,7 @@ use super::reflector::{Listing, Reflector};
 use super::sieve::SieveError;
 use super::trimmed::Undecodable;
 use super::{Changes, Kind, claims};
-use crate::facts::{
-    Autoscaler, Budget, Evidence, Namespace, Node, Requester, Service, StatefulSet, Surroundings,
-};
+use crate::facts::{Autoscaler, Budget, Evidence, Namespace, Node, Requester, Service, StatefulSet, Surroundings};
 use crate::telemetry::{Health, State};
 
 /// Why something could not be read from the API server.
@@ -178,7 +176,7 @@ impl Cluster {
             Kind::Nodes => reflector.follow::<core::v1::Node, _>(client, &caches.nodes, |_| true).await,
             Kind::Services => reflector.follow::<core::v1::Service, _>(client, &caches.services, |_| true).await,
             Kind::StatefulSets => {
-                reflector.follow::<apps::v1::StatefulSet, _>(client, &caches.statefulsets, |_| true).await
+                reflector.follow::<apps::v1::StatefulSet, _>(client, &caches.statefulsets, |_| true).await;
             }
         }
     }

@@ -38,7 +38,7 @@ pub(super) enum Listing {
 const PAGE: u32 = 500;
 
 /// How many it has of those that may be long, where the API server has no events for it: before Kubernetes 1.32, or where its
-/// feature WatchList is off.
+/// feature `WatchList` is off.
 const SHORT_PAGE: u32 = 20;
 
 /// For how long events may list a kind. A watch ends sooner, and then begins at the first object once more.

@@ -98,9 +98,12 @@ pub(super) fn plan(statefulsets: &[Arc<StatefulSet>], wanted: &[Wanted], budgets
     looked_after.sort_unstable();
     let left = budgets().filter(|budget| budget.is_quorates());
     let left = left.filter(|budget| looked_after.binary_search(&budget.name).is_err());
-    deletions.extend(left.filter_map(|budget| match budget.terminating {
-        false => Some(Step::Delete { budget: budget.clone(), statefulset: None, reason: None }),
-        true => budget.selector.is_some().then(|| correct(budget, None, None)),
+    deletions.extend(left.filter_map(|budget| {
+        if budget.terminating {
+            budget.selector.is_some().then(|| correct(budget, None, None))
+        } else {
+            Some(Step::Delete { budget: budget.clone(), statefulset: None, reason: None })
+        }
     }));
     [deletions, repairs, others].concat()
 }

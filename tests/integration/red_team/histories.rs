@@ -199,11 +199,11 @@ struct Answer {
 impl Game<'_> {
     async fn send(&self, client: &kube::Client, method: Method, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let applies = path.contains("fieldManager");
-        let patch = if applies { "application/apply-patch+yaml" } else { "application/merge-patch+json" };
+        let media_type = if applies { "application/apply-patch+yaml" } else { "application/merge-patch+json" };
         let request = Request::builder()
             .method(method)
             .uri(format!("/{}", path.replace("NS", &self.namespace)))
-            .header("content-type", patch)
+            .header("content-type", media_type)
             .body(Body::from(if body.is_null() { Vec::new() } else { body.to_string().into_bytes() }))?;
         let response = client.send(request).await?;
         let accepted = response.status().is_success();

@@ -156,10 +156,9 @@ async fn says_when_to_come_again_where_there_is_no_room() {
 
 /// What the API server sends before the object, and an object that does not end.
 fn beginning(operation: &str, size: usize) -> Body {
+    let kind = r#"{"group":"","version":"v1","kind":"Service"}"#;
     let request = format!(
-        r#"{{"kind":"AdmissionReview","request":{{"uid":"7e6f3c1c","kind":{{"group":"","version":"v1","kind":"Service"}},"#,
-    ) + &format!(
-        r#""name":"db","namespace":"shop","operation":"{operation}","object":{{"metadata":{{"name":"{}"#,
+        r#"{{"kind":"AdmissionReview","request":{{"uid":"7e6f3c1c","kind":{kind},"name":"db","namespace":"shop","operation":"{operation}","object":{{"metadata":{{"name":"{}"#,
         "x".repeat(size)
     );
     chunked(request.as_bytes())
