@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::metadata::LONGEST_NAME;
 use super::StatefulSet;
 use super::metadata::Named;
 
@@ -31,6 +32,11 @@ impl Autoscaler {
     pub fn targets(&self, statefulset: &StatefulSet) -> bool {
         self.namespace == statefulset.metadata.namespace && self.target.as_ref() == Some(&statefulset.metadata.name)
     }
+}
+
+/// Whether it can be an object's name. The API server takes any text for a target, and a cache would keep it.
+fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME
 }
 
 #[derive(Deserialize)]
@@ -68,7 +74,7 @@ impl From<Wire> for Autoscaler {
             namespace: metadata.namespace,
             name: metadata.name,
             resource_version: metadata.resource_version,
-            target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name),
+            target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name).filter(|name| is_name(name)),
             min_replicas: spec.min_replicas.unwrap_or(1),
             max_replicas: spec.max_replicas.unwrap_or(1),
         }

@@ -3,7 +3,7 @@
 //! Decoded, a value takes up to hundreds of times its text. So a requester could make an object too heavy to be read: by fields
 //! that nobody looks at, if those counted (L131).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The most values that are decoded of one object: elements of lists and members of objects. A StatefulSet that somebody means
-/// has hundreds.
+/// has hundreds. Caches keep what was decoded: a value of a few bytes of text takes up to a hundred.
 pub const MOST_VALUES: usize = 1 << 13;
 
 /// The shortest value and what divides it from the next: `0,`. A text with room for no more than the bound is not counted.
@@ -47,28 +47,48 @@ pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Unread> {
 /// # Errors
 ///
 /// See [`Unread`].
-pub fn decode_seed<'de, S: DeserializeSeed<'de>>(text: &'de str, seed: S) -> Result<S::Value, Unread> {
-    let mut json = serde_json::Deserializer::from_str(text);
+pub fn decode_seed<'de, S: DeserializeSeed<'de> + Copy>(text: &'de str, seed: S) -> Result<S::Value, Unread> {
     if text.len() <= MOST_VALUES * SHORTEST {
-        let value = seed.deserialize(&mut json)?;
-        return Ok(json.end().map(|()| value)?);
+        return Ok(whole(text, |json| seed.deserialize(json))?);
     }
+    let counting = |tally: &Tally| {
+        whole(text, |json| seed.deserialize(Bounded { inner: json, tally, what: What::Value }))
+    };
     let tally = Tally::default();
-    let decoded = seed.deserialize(Bounded { inner: &mut json, tally: &tally, what: What::Value });
-    match decoded.and_then(|value| json.end().map(|()| value)) {
+    match counting(&tally) {
         Ok(value) => Ok(value),
-        Err(error) => Err(tally.objection(text).unwrap_or(Unread::Shape(error))),
+        Err(error) if tally.values.get() <= MOST_VALUES => Err(Unread::Shape(error)),
+        // Only now does it matter where in the text the decoder is.
+        Err(error) => {
+            let tally = Tally { trace: Some(RefCell::default()), ..Tally::default() };
+            drop(counting(&tally));
+            Err(tally.objection(text).unwrap_or(Unread::Shape(error)))
+        }
     }
 }
 
-/// How much was decoded, and where the decoder is.
-#[derive(Debug, Default)]
-struct Tally(RefCell<Count>);
+/// What is decoded of a text, behind which nothing more comes.
+fn whole<'de, T>(
+    text: &'de str,
+    decode: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::StrRead<'de>>) -> serde_json::Result<T>,
+) -> serde_json::Result<T> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = decode(&mut json)?;
+    json.end()?;
+    Ok(value)
+}
 
+/// How much was decoded.
 #[derive(Debug, Default)]
-struct Count {
-    values: usize,
-    /// The lists and objects around the place where the decoder is, from the outermost.
+struct Tally {
+    values: Cell<usize>,
+    trace: Option<RefCell<Trace>>,
+}
+
+/// Where the decoder is.
+#[derive(Debug, Default)]
+struct Trace {
+    /// The lists and objects around that place, from the outermost.
     open: Vec<Level>,
     /// The one of those that were left that held the most, and how many values it held.
     most: (usize, Vec<Step>),
@@ -89,22 +109,26 @@ enum Step {
 
 impl Tally {
     fn add<E: Error>(&self) -> Result<(), E> {
-        let mut count = self.0.borrow_mut();
-        count.values += 1;
-        if let Some(level) = count.open.last_mut() {
+        self.values.set(self.values.get() + 1);
+        if let Some(trace) = &self.trace
+            && let Some(level) = trace.borrow_mut().open.last_mut()
+        {
             level.values += 1;
         }
-        if count.values > MOST_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
+        if self.values.get() > MOST_VALUES { Err(E::custom("too many values")) } else { Ok(()) }
     }
 
     fn enter(&self, at: Step) -> Open<'_> {
-        self.0.borrow_mut().open.push(Level { values: 0, at });
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().open.push(Level { values: 0, at });
+        }
         Open(self)
     }
 
     /// The next element, or the member of this name.
     fn goes_on(&self, name: Option<&str>) {
-        match (self.0.borrow_mut().open.last_mut().map(|level| &mut level.at), name) {
+        let Some(trace) = &self.trace else { return };
+        match (trace.borrow_mut().open.last_mut().map(|level| &mut level.at), name) {
             (Some(Step::Element(next)), _) => *next += 1,
             (Some(Step::Member(at)), Some(name)) => {
                 at.clear();
@@ -114,14 +138,12 @@ impl Tally {
         }
     }
 
-    /// Why the text is not decoded, if that is because it is too much.
+    /// Why the text is not decoded.
     fn objection(self, text: &str) -> Option<Unread> {
-        let Count { values, most: (some, path), .. } = self.0.into_inner();
-        (values > MOST_VALUES).then(|| {
-            // The decoder stopped somewhere in it.
-            let all = Held(&path).deserialize(&mut serde_json::Deserializer::from_str(text));
-            Unread::TooMuch { field: field(&path), values: all.unwrap_or(some) }
-        })
+        let Trace { most: (some, path), .. } = self.trace?.into_inner();
+        // The decoder stopped somewhere in it.
+        let all = Held(&path).deserialize(&mut serde_json::Deserializer::from_str(text));
+        Some(Unread::TooMuch { field: field(&path), values: all.unwrap_or(some) })
     }
 }
 
@@ -130,10 +152,11 @@ struct Open<'t>(&'t Tally);
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        let mut count = self.0.0.borrow_mut();
-        let Some(level) = count.open.pop() else { return };
-        if level.values > count.most.0 {
-            count.most = (level.values, count.open.iter().map(|level| level.at.clone()).collect());
+        let Some(trace) = &self.0.trace else { return };
+        let mut trace = trace.borrow_mut();
+        let Some(level) = trace.open.pop() else { return };
+        if level.values > trace.most.0 {
+            trace.most = (level.values, trace.open.iter().map(|level| level.at.clone()).collect());
         }
     }
 }

@@ -38,6 +38,9 @@ pub const UNVERIFIED_OWNER: &str = "quorate.dev/unverified-owner";
 /// (`TotalAnnotationSizeLimitB` in `apimachinery/pkg/api/validation`).
 pub const MOST_ANNOTATED: usize = 256 << 10;
 
+/// The longest name of an object (a DNS subdomain of RFC 1123).
+pub(super) const LONGEST_NAME: usize = 253;
+
 impl Metadata {
     /// Whether a custom resource controls the object, and an operator has written that or may have.
     #[must_use]
@@ -146,8 +149,18 @@ struct WireOwner {
 
 impl From<WireOwner> for Owner {
     fn from(WireOwner { api_version, kind, name, uid, .. }: WireOwner) -> Self {
+        let [api_version, kind, name, uid] = [api_version, kind, name, uid].map(shortened);
         Self { api_version, kind, name, uid }
     }
+}
+
+/// No more of it than a name may have: the API server bounds nothing of an ownerReference, and a cache would keep it.
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST_NAME {
+        text.truncate(text.floor_char_boundary(LONGEST_NAME));
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// What is kept of the `metadata` of an object whose labels and owners no rule reads.

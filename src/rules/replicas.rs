@@ -102,6 +102,20 @@ impl Settings {
         self.from_zero.min(self.action)
     }
 
+    /// Under an autoscaler that asks for too few, what the StatefulSet itself asks for: lowering that makes it worse, though the
+    /// autoscaler's least is what it was.
+    fn own(&self, subject: &Subject<'_>, effective: &Effective) -> Option<Finding> {
+        let (own, minimum) = (u32::try_from(subject.statefulset.replicas).unwrap_or(0), self.minimum.get());
+        let is_too_few = effective.is_floor && effective.replicas < minimum && (1..minimum).contains(&own);
+        (is_too_few && subject.way == Way::StatefulSet).then(|| Finding {
+            required: format!("is below the minimum {minimum}, and {} does not raise it", effective.field),
+            remedy: format!("set {FIELD} to {minimum} or more"),
+            degree: minimum - own,
+            rests_on: effective.rests_on,
+            ..Finding::new("own", self.action, FIELD, own.to_string())
+        })
+    }
+
     fn causes(&self, subject: &Subject<'_>) -> Vec<Finding> {
         let effective = Effective::of(subject);
         let replicas = effective.replicas;
@@ -123,6 +137,7 @@ impl Settings {
             let required = format!("is below the minimum {minimum}");
             findings.push(effective.finding("minimum", self.action, required, minimum, minimum - replicas));
         }
+        findings.extend(self.own(subject, &effective));
         if replicas != 0 && replicas.is_multiple_of(2) {
             findings.push(Finding {
                 remedy: format!(

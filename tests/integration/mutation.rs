@@ -198,7 +198,7 @@ fn what_ours_would_replace_is_kept_l3() {
     else {
         panic!("the facts have no term, so that one is wanted")
     };
-    assert!(matches!(patch(&object.to_string(), Some((&edits, &record)), Mark::Keep), Err(PatchError::Apply(_))));
+    assert!(matches!(patch(&object.to_string(), Some((&edits, &record)), Mark::Keep), Err(PatchError::Decode(_))));
 }
 
 prop_compose! {

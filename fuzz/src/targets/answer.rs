@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bytes::Bytes;
 use quorate::admission::{Admission, Webhook};
+use quorate::facts::UNVERIFIED_OWNER;
 use serde_json::Value;
 
 use super::world;
@@ -128,9 +129,10 @@ fn is_statefulset(object: &Value) -> bool {
     serde_json::from_value::<k8s_openapi::api::apps::v1::StatefulSet>(object.clone()).is_ok()
 }
 
-/// The object without the lists that are ours to change, and without what is empty around them.
+/// The object without the lists and annotations that are ours to change, and without what is empty around them.
 fn without_lists(mut object: Value) -> Value {
     drop_member(&mut object, &["metadata", "annotations"], RECORD);
+    drop_member(&mut object, &["metadata", "annotations"], UNVERIFIED_OWNER);
     let pod = ["spec", "template", "spec", "affinity", "podAntiAffinity"];
     drop_member(&mut object, &pod[..3], "topologySpreadConstraints");
     for list in ["requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"] {

@@ -67,7 +67,7 @@ pub(super) const CACHE: Label = Label {
         "cache-statefulsets",
     ],
 };
-pub(super) const WRITE: Label = Label { name: "operation", values: &["create", "apply", "delete"] };
+pub(super) const WRITE: Label = Label { name: "operation", values: &["create", "apply", "correct", "delete"] };
 pub(super) const WRITTEN: Label = Label { name: "result", values: &["success", "conflict", "failure"] };
 
 impl Label {
