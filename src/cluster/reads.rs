@@ -306,6 +306,10 @@ impl Cluster {
 
     /// Calls `each` with what the metadata of a namespace's pods tell, of `most` of them or a few more. What they are made as large
     /// as somebody likes with is passed over, and none is kept.
+    ///
+    /// # Errors
+    ///
+    /// The API server can't be asked.
     pub async fn each_pod(
         &self,
         namespace: &str,
