@@ -10,10 +10,11 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::decode::Incoming;
+use super::failure::Failure;
 use super::judge::{Judge, change};
 use super::subject::Subject;
 use crate::cluster::{Question, ReadError};
-use crate::facts::{Evidence, Situation, StatefulSet};
+use crate::facts::{Evidence, Metadata, Situation, StatefulSet};
 use crate::plain::plain;
 use crate::policy::OnInternalError;
 use crate::review::{Decision, Verdict, evaluate};
@@ -48,16 +49,17 @@ impl Review<'_> {
         &self,
         statefulset: &'s StatefulSet,
         unknown: Evidence,
-    ) -> Result<Option<Case<'s>>, Arc<ReadError>> {
-        let (mut surroundings, unknown_too) = self.judge.source.surroundings(statefulset);
-        self.subject.narrow(&mut surroundings, statefulset, self.judge.source);
+    ) -> Result<Option<Case<'s>>, Failure> {
+        let Judge { source, ticket, .. } = self.judge;
+        let (mut surroundings, unknown_too) = source.surroundings(statefulset);
+        self.subject.narrow(&mut surroundings, statefulset, source);
         let mut situation = Situation { statefulset: Cow::Borrowed(statefulset), surroundings };
         let live = unknown | unknown_too;
         let question = Question { kinds: live, topology_keys: &std::collections::BTreeSet::new() };
-        if !self.judge.source.read(question, &self.judge.ticket, &mut situation).await?
-            || !self.subject.bears_on(&situation.statefulset)
-        {
-            return Ok(None);
+        match source.read(question, ticket, &mut situation).await {
+            Ok(true) if self.subject.bears_on(&situation.statefulset) => {}
+            Ok(_) => return Ok(None),
+            Err(error) => situation = self.known_by_now(statefulset, live, error).await?,
         }
         let runs_owner = self.runs_owner(&situation.statefulset).await;
         let decision = self.evaluate(&situation, matches!(runs_owner, Ok(true)));
@@ -69,9 +71,10 @@ impl Review<'_> {
     pub(super) async fn decide(&self, cases: Vec<Case<'_>>) -> Result<Option<Decision>, Unread> {
         let (mut denied, others): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| denies(&case.decision));
         let mut decisions: Vec<Decision> = others.into_iter().map(|case| case.decision).collect();
+        let mut unread = None;
         while !denied.is_empty() {
             let rest = denied.split_off(AT_ONCE.min(denied.len()));
-            let (mut stands, mut unread) = (false, None);
+            let mut stands = false;
             for confirmed in join_all(denied.into_iter().map(|case| self.confirm(case))).await {
                 match confirmed {
                     Ok(decision) => {
@@ -89,11 +92,9 @@ impl Review<'_> {
                 }
                 return Ok(all);
             }
-            if let Some(unread) = unread {
-                return Err(unread);
-            }
         }
-        Ok(Decision::all(decisions))
+        // Only where none of them stands: one that can't be read frees no other.
+        unread.map_or_else(|| Ok(Decision::all(decisions)), Err)
     }
 
     /// The decision once what a denial rests on is read live; none where there is no such StatefulSet any more. A denial stands
@@ -129,6 +130,34 @@ impl Review<'_> {
         }
     }
 
+    /// What the caches have learnt in the meantime of what they did not know, where it can't be read and they can be relied on:
+    /// nobody may make reads fail to be admitted (L132).
+    async fn known_by_now<'s>(
+        &self,
+        statefulset: &'s StatefulSet,
+        unknown: Evidence,
+        error: Arc<ReadError>,
+    ) -> Result<Situation<'s>, Failure> {
+        let Judge { source, ticket, .. } = self.judge;
+        if !source.is_current(unknown) {
+            return Err(Failure::LiveRead(error));
+        }
+        ticket.let_caches_catch_up().await;
+        let Metadata { namespace, name, .. } = &statefulset.metadata;
+        let busy = || Failure::Busy(namespace.clone());
+        let statefulset = if unknown.contains(Evidence::PARENT) {
+            Cow::Owned(Arc::unwrap_or_clone(source.statefulset(namespace, name).ok_or_else(busy)?))
+        } else {
+            Cow::Borrowed(statefulset)
+        };
+        let (mut surroundings, still_unknown) = source.surroundings(&statefulset);
+        if still_unknown != Evidence::NONE {
+            return Err(busy());
+        }
+        self.subject.narrow(&mut surroundings, &statefulset, source);
+        Ok(Situation { statefulset, surroundings })
+    }
+
     /// The decision by what the caches have learnt in the meantime, which is what was made before the request came (L35).
     async fn caught_up(&self, situation: Situation<'_>, runs_owner: bool) -> Option<Decision> {
         let Judge { source, ticket, .. } = self.judge;
@@ -142,7 +171,10 @@ impl Review<'_> {
             return None;
         }
         let mut surroundings = source.surroundings(&statefulset).0;
-        self.subject.narrow(&mut surroundings, &statefulset, source);
+        // Of budgets, those of the first look are narrowed: these are newer.
+        if !matches!(self.subject, Subject::Budget { .. }) {
+            self.subject.narrow(&mut surroundings, &statefulset, source);
+        }
         Some(self.evaluate(&Situation { statefulset, surroundings }, runs_owner))
     }
 

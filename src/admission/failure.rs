@@ -41,6 +41,17 @@ impl Failure {
         }
     }
 
+    /// An object whose selector would have to be compared with all StatefulSets of the namespace, and is too long for that.
+    pub(super) fn selector(length: usize, most: usize) -> Self {
+        Self::Unreadable {
+            field: "spec.selector".to_owned(),
+            problem: format!(
+                "{length} requirements and values are too many to be judged: a selector may have {most} together"
+            ),
+            fix: "select the pods by fewer labels".to_owned(),
+        }
+    }
+
     /// An object of which only the beginning of its review was read.
     pub(super) fn too_long(bytes: usize, most: usize) -> Self {
         Self::Unreadable {

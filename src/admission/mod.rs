@@ -37,7 +37,6 @@ use self::turns::{Crowded, Turns};
 use crate::cluster::{Source, Ticket};
 use crate::plain::plain;
 use crate::policy::{Policy, PolicySet};
-use crate::rules::{Action, Rule};
 use crate::telemetry::Metrics;
 
 /// Which of the two webhooks is called.
@@ -73,6 +72,9 @@ pub struct Admission {
     metrics: Arc<Metrics>,
     turns: Turns,
 }
+
+/// Who has computed, or waited to compute, for less than that did not run out of time by it.
+const AT_WORK: Duration = Duration::from_millis(100);
 
 /// Why a review is answered without being judged, and so not even read to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,8 +166,8 @@ impl Admission {
         match tokio::time::timeout(time, &mut answer).await {
             Ok(Ok(answer)) => answer.unwrap_or(Err(Failure::Panic)),
             Ok(Err(Crowded)) => Err(busy()),
-            // Its own namespace kept it waiting: to admit it would reward the flood.
-            Err(_) if answer.waits_for_a_turn() => Err(busy()),
+            // Its own namespace kept it waiting, or holds so much that it takes too long: to admit it would reward that.
+            Err(_) if answer.waits_for_a_turn() || answer.busy() >= (time / 2).max(AT_WORK) => Err(busy()),
             Err(_) => Err(Failure::Deadline),
         }
     }
@@ -203,13 +205,13 @@ impl Admission {
             }
             _ => return judge.fail(judge.policies.on_internal_error(), failure),
         }
-        // Policies that only warn and record deny nothing, this included.
-        let validates =
-            |policy: &Policy| Rule::ALL.iter().any(|rule| policy.spec.validate.action(*rule) == Action::Deny);
-        let denies = webhook == Webhook::Validate && judge.policies.all().iter().any(|policy| validates(policy));
-        match failure {
-            Failure::Busy(_) => Answer::busy(failure),
-            _ => Answer::unreadable(denies, failure),
+        // Policies that only warn and record deny nothing, this included; nor is one sent away who would have been let pass.
+        let has = |what: fn(&Policy) -> bool| judge.policies.all().iter().any(|policy| what(policy));
+        match (failure, webhook) {
+            (Failure::Busy(_), Webhook::Validate) if has(Policy::denies) => Answer::busy(failure),
+            (Failure::Busy(_), Webhook::Mutate) if has(Policy::mutates) => Answer::busy(failure),
+            (_, Webhook::Validate) => Answer::unreadable(has(Policy::denies), failure),
+            (_, Webhook::Mutate) => Answer::unreadable(false, failure),
         }
     }
 

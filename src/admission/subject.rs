@@ -11,7 +11,10 @@ use super::decode::{Incoming, Operation, Written};
 use super::failure::Failure;
 use crate::budget::{Coverage, MOST_NEAR, Near, coverage, shares_pods};
 use crate::cluster::Source;
-use crate::facts::{self, Autoscaler, Budget, Metadata, Old, Service, StatefulSet, Surroundings, Way};
+use crate::facts::{
+    self, Autoscaler, Budget, LONGEST_OF_A_BUDGET, LONGEST_SELECTOR, LabelSelector, Metadata, Old, Service,
+    StatefulSet, Surroundings, Way,
+};
 use crate::mutate::Injected;
 
 /// So many StatefulSets that share labels with a new one are named.
@@ -191,11 +194,10 @@ impl Subject {
                 surroundings.neighbours = sharing.map(|other| other.metadata.name.clone()).collect();
             }
             Self::Budget { new, near, .. } => {
+                // As they were when the first StatefulSet was judged: others may write budgets all the time.
                 let near = near.get_or_init(|| Near::of(&surroundings.budgets));
                 // One more, for the one that changes is not one of the others.
-                if near.is_of(&surroundings.budgets) {
-                    surroundings.budgets = near.to(statefulset, MOST_NEAR + 1, Some(&new.name));
-                }
+                surroundings.budgets = near.to(statefulset, MOST_NEAR + 1, Some(&new.name));
             }
             _ => {}
         }
@@ -222,6 +224,8 @@ struct ScaleSpec {
 trait Stored {
     fn namespace(&mut self) -> &mut String;
     fn terminating(&mut self) -> &mut bool;
+    /// The selector that is compared with all StatefulSets of the namespace, where there is one, and how long it may be.
+    fn selector(&self) -> Option<(&LabelSelector, usize)>;
 }
 
 impl Stored for StatefulSet {
@@ -232,10 +236,14 @@ impl Stored for StatefulSet {
     fn terminating(&mut self) -> &mut bool {
         &mut self.metadata.terminating
     }
+
+    fn selector(&self) -> Option<(&LabelSelector, usize)> {
+        Some((&self.selector, LONGEST_SELECTOR))
+    }
 }
 
 macro_rules! stored {
-    ($($facts:ty),*) => {
+    ($($facts:ty: |$it:ident| $selector:expr),*) => {
         $(impl Stored for $facts {
             fn namespace(&mut self) -> &mut String {
                 &mut self.namespace
@@ -244,15 +252,29 @@ macro_rules! stored {
             fn terminating(&mut self) -> &mut bool {
                 &mut self.terminating
             }
+
+            fn selector(&self) -> Option<(&LabelSelector, usize)> {
+                let $it = self;
+                $selector
+            }
         })*
     };
 }
 
-stored!(Service, Autoscaler, Budget);
+stored! {
+    Service: |_it| None,
+    Autoscaler: |_it| None,
+    Budget: |it| it.selector.as_ref().map(|selector| (selector, LONGEST_OF_A_BUDGET))
+}
 
 /// The facts of an object; in the namespace of the request, where it names none itself.
 fn decode_in<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>, written: &RawValue) -> Result<F, Failure> {
     let mut facts: F = decode(written)?;
+    if let Some((selector, most)) = facts.selector()
+        && selector.length() > most
+    {
+        return Err(Failure::selector(selector.length(), most));
+    }
     if facts.namespace().is_empty() {
         *facts.namespace() = incoming.namespace.clone().into_owned();
     }

@@ -476,6 +476,64 @@ async fn who_waits_too_long_for_a_turn_comes_again_l141() {
     assert_eq!(answered["response"]["status"]["code"], 403);
 }
 
+/// Who would have been let pass is not sent away: installing in order to observe is no outage (L141).
+#[tokio::test]
+async fn nobody_is_busy_where_nothing_denies_l141() {
+    let mut admission = admission(json!({"validate": {"replicas": {"action": "Warn", "minimum": 3}}}));
+    admission.turns = Turns::new(1);
+    let _held = admission.turns.hold();
+    let body = Bytes::from(request("CREATE", &statefulset(3), &Value::Null).to_string());
+    for webhook in [Webhook::Validate, Webhook::Mutate] {
+        let answered = admission.answer(webhook, body.clone(), Duration::from_millis(10)).await.unwrap();
+        let answered: Value = from_slice(&answered).unwrap();
+        assert_eq!(answered["response"]["allowed"], true, "{answered}");
+        let beginning = &body[..body.len() - 10];
+        let refused: Value = from_slice(&admission.refuse(webhook, beginning, Refusal::NoRoom).unwrap()).unwrap();
+        assert_eq!(refused["response"]["allowed"], true, "{refused}");
+    }
+}
+
+/// A rule that warns may have a cause that denies, and what is infeasible has no rule's action (L131).
+#[rstest]
+#[case::of_a_service(json!({"validate": {"headlessService": {"action": "Warn", "noServiceName": "Deny"}}}))]
+#[case::of_an_autoscaler(json!({"validate": {"replicas": {"action": "Warn", "minimum": 3, "autoscalerDelete": "Deny"}}}))]
+#[case::of_nodes(
+    json!({"mutate": {"podAntiAffinity": [{"topologyKey": "zone", "mode": "Required", "whenInfeasible": "Deny"}]}})
+)]
+#[tokio::test]
+async fn what_cannot_be_read_is_denied_where_any_cause_denies_l131(#[case] spec: Value) {
+    let admission = admission(spec);
+    let mut heavy = statefulset(3);
+    heavy["spec"]["template"]["spec"]["tolerations"] = tolerations(20_000);
+    let (allowed, said) = message(&admission, Webhook::Validate, &request("CREATE", &heavy, &Value::Null)).await;
+    assert!(!allowed, "{said}");
+}
+
+/// A selector is compared with every StatefulSet of the namespace (L141).
+#[tokio::test]
+async fn a_selector_of_thousands_of_values_is_denied_l141() {
+    let admission = admission(json!({"validate": {"podDisruptionBudget": {"action": "Deny"}}}));
+    let values = |prefix: &str, count: usize| (0..count).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
+    let selector = |key: &str, values: Vec<String>| json!({"matchExpressions": [{"key": key, "operator": "NotIn", "values": values}]});
+    let budget = |selector: &Value| json!({"metadata": {"name": "x", "namespace": "shop"}, "spec": {"selector": selector, "maxUnavailable": 1}});
+    for (selector, allowed) in [
+        (selector("apps.kubernetes.io/pod-index", values("", 8_000)), false),
+        (selector("apps.kubernetes.io/pod-index", values("", 200)), true),
+        // As many names of pods as a budget of ours may have.
+        (selector("statefulset.kubernetes.io/pod-name", values("db-", 1_000)), true),
+    ] {
+        let mut review = request("CREATE", &budget(&selector), &Value::Null);
+        review["request"]["kind"] = json!({"group": "policy", "version": "v1", "kind": "PodDisruptionBudget"});
+        let (was_allowed, said) = message(&admission, Webhook::Validate, &review).await;
+        assert_eq!(was_allowed, allowed, "{said}");
+        assert!(allowed || said.starts_with("spec.selector: 8001 requirements and values are too many"), "{said}");
+    }
+    let mut long = statefulset(3);
+    long["spec"]["selector"] = selector("app", values("", 8_000));
+    let (allowed, said) = message(&admission, Webhook::Validate, &request("CREATE", &long, &Value::Null)).await;
+    assert!(!allowed && said.starts_with("spec.selector: "), "{said}");
+}
+
 /// Policies on trial deny nothing, this included.
 #[tokio::test]
 async fn what_cannot_be_read_is_only_warned_of_where_nothing_denies_l131() {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::facts::{LabelSelector, Operator, StatefulSet};
+use crate::facts::{LabelSelector, Operator, POD_NAME, StatefulSet};
 
 /// How a selector relates to the pods of a StatefulSet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,11 +18,7 @@ pub enum Coverage {
     Covers,
 }
 
-/// The pod's own name. The StatefulSet controller writes this label over the template's, and the two below.
-/// (`pkg/controller/statefulset/stateful_set_utils.go`)
-pub(super) const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
-
-/// The pod's ordinal.
+/// The pod's ordinal. The StatefulSet controller writes this label over the template's, as it does with [`POD_NAME`], and the next.
 const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
 
 /// The name of the ControllerRevision that the pod was made of.
@@ -140,8 +136,9 @@ impl<'a> Selected<'a> {
 
 /// The number that is written in this way and no other: without a sign or leading zeros.
 fn decimal(text: &str) -> Option<i64> {
-    let number: i32 = text.parse().ok().filter(|number| *number >= 0)?;
-    (number.to_string() == text).then(|| i64::from(number))
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let number: i32 = is_plain.then(|| text.parse().ok()).flatten()?;
+    Some(i64::from(number))
 }
 
 fn length(count: usize) -> i64 {

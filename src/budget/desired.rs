@@ -7,10 +7,11 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::coverage::{POD_NAME, is_of_each_pod};
+use super::coverage::is_of_each_pod;
 use super::{Coverage, coverage};
 use crate::facts::{
-    Amount, Budget, LabelSelector, Limit, Operator, Requirement, StatefulSet, UnhealthyPodEvictionPolicy, budget_name,
+    Amount, Budget, LabelSelector, Limit, Operator, POD_NAME, Requirement, StatefulSet, UnhealthyPodEvictionPolicy,
+    budget_name,
 };
 
 /// A budget names no more pods than these; a StatefulSet that has more shares its budget with whoever has its labels.

@@ -67,12 +67,6 @@ impl Near {
         Self { budgets: Arc::clone(budgets), by_selector }
     }
 
-    /// Whether it was made of these.
-    #[must_use]
-    pub fn is_of(&self, budgets: &ByName<Budget>) -> bool {
-        Arc::ptr_eq(&self.budgets, budgets)
-    }
-
     /// Of the budgets that select pods of the StatefulSet, `most`, and always the one of this name.
     #[must_use]
     pub fn to(&self, statefulset: &StatefulSet, most: usize, always: Option<&str>) -> ByName<Budget> {
@@ -117,7 +111,6 @@ mod tests {
         ] {
             let all = budgets(20, &selector);
             let near = Near::of(&all);
-            assert!(near.is_of(&all));
             assert_eq!(near.to(&statefulset(), usize::MAX, None).len(), count, "{selector}");
             assert_eq!(near.to(&statefulset(), 3, None).len(), count.min(3), "{selector}");
             assert!(near.to(&statefulset(), 3, Some("b19")).contains_key("b19"), "{selector}");

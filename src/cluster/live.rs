@@ -303,10 +303,14 @@ impl Cluster {
     /// Whether a StatefulSet of this name may have left revisions behind. Where there is one, or was one a moment ago, the cache
     /// may not know them yet.
     pub(super) fn may_adopt(&self, namespace: &str, name: &str) -> bool {
-        let orphans = &self.caches.orphans;
-        !orphans.is_listed()
-            || !orphans::of(orphans, namespace, name).is_empty()
+        !self.caches.orphans.is_listed()
+            || self.has_left_revisions(namespace, name)
             || self.is_or_was_a_moment_ago(namespace, name)
+    }
+
+    /// Whether the cache knows revisions that a StatefulSet of this name left behind.
+    pub(super) fn has_left_revisions(&self, namespace: &str, name: &str) -> bool {
+        !orphans::of(&self.caches.orphans, namespace, name).is_empty()
     }
 
     pub(super) fn is_or_was_a_moment_ago(&self, namespace: &str, name: &str) -> bool {

@@ -19,8 +19,8 @@ use super::shared::{Shared, Ticket, Turns};
 use super::wire::{self, Allowance};
 use super::{Kind, ReadError, nodes, orphans};
 use crate::facts::{
-    Autoscaler, Budget, ByName, Evidence, LabelSelector, Namespace, Node, Operator, Revision, Service, Situation,
-    StatefulSet, split_ordinal,
+    Autoscaler, Budget, ByName, Evidence, LabelSelector, Metadata, Namespace, Node, Operator, Revision, Service,
+    Situation, StatefulSet, split_ordinal,
 };
 
 /// How many Nodes are asked for at most: what overturns a denial is a few.
@@ -31,6 +31,9 @@ const MOST_NEW_NODES: usize = 16;
 
 /// How many pods are looked at to see whether one runs that nothing controls.
 const MOST_PODS: u32 = 50;
+
+/// How many pods one answer holds where they are all looked at: of each, the API server sends all of the metadata.
+const PAGE_OF_PODS: u32 = 100;
 
 /// What has to be read.
 #[derive(Debug, Clone, Copy)]
@@ -301,6 +304,35 @@ impl Cluster {
         Ok(found)
     }
 
+    /// Calls `each` with what the metadata of a namespace's pods tell, of `most` of them or a few more. What they are made as large
+    /// as somebody likes with is passed over, and none is kept.
+    ///
+    /// # Errors
+    ///
+    /// The API server can't be asked.
+    pub async fn each_pod(
+        &self,
+        namespace: &str,
+        most: usize,
+        mut each: impl FnMut(Metadata),
+    ) -> Result<(), ReadError> {
+        let requests = Requests::new(core::v1::Pod::url_path(&(), Some(namespace)));
+        let mut params = ListParams::default().limit(PAGE_OF_PODS);
+        let mut come = 0;
+        loop {
+            let request = requests.list_metadata(&params).map_err(ReadError::request)?;
+            let pod = |PodHead { metadata }| {
+                come += 1;
+                each(metadata);
+                Ok(())
+            };
+            params.continue_token = wire::page_of_objects(self.client(), request, &wire::PODS, pod).await?;
+            if params.continue_token.is_none() || come >= most {
+                return Ok(());
+            }
+        }
+    }
+
     fn turns(&self) -> &Turns {
         &self.reads.turns
     }
@@ -336,6 +368,12 @@ async fn selected_nodes(client: &Client, selector: &str) -> Result<ByName<Node>,
     };
     wire::page(client, request, &wire::NODES, &mut Allowance::default(), add).await?;
     Ok(Arc::new(found))
+}
+
+/// A pod of which nothing is known but its metadata.
+#[derive(Deserialize)]
+struct PodHead {
+    metadata: Metadata,
 }
 
 /// One row of a Table.

@@ -119,6 +119,16 @@ impl Source {
             Self::Objects(_) => false,
         }
     }
+
+    /// Whether a StatefulSet of this name has left revisions behind, as far as is known without a live read.
+    #[must_use]
+    pub fn has_left_revisions(&self, statefulset: &StatefulSet) -> bool {
+        let metadata = &statefulset.metadata;
+        match self {
+            Self::Cluster(cluster) => cluster.has_left_revisions(&metadata.namespace, &metadata.name),
+            Self::Objects(_) => false,
+        }
+    }
 }
 
 /// Facts by the namespace that they are in.

@@ -97,6 +97,20 @@ static HEAD_METADATA: Shape = Shape::Fields(|key| match key {
     _ => &Shape::Nothing,
 });
 
+/// Of a list of pods' metadata, what tells whose they are.
+pub(super) static PODS: Shape = Shape::Fields(|key| match key {
+    "metadata" => &Shape::All,
+    "items" => const { &Shape::Items(&POD) },
+    _ => &Shape::Nothing,
+});
+
+static POD: Shape = Shape::Fields(|key| if key == "metadata" { &POD_METADATA } else { &Shape::Nothing });
+
+static POD_METADATA: Shape = Shape::Fields(|key| match key {
+    "name" | "labels" | "ownerReferences" => &Shape::All,
+    _ => &Shape::Nothing,
+});
+
 /// Of a Table, its rows.
 pub(super) static ROWS: Shape = Shape::Fields(|key| match key {
     "metadata" => &Shape::All,
@@ -125,6 +139,11 @@ struct ListMetadata {
 pub(super) struct Allowance(usize);
 
 impl Allowance {
+    /// As much as comes, where nobody waits for it: no more of it is held at once than one item.
+    pub(super) fn of_any_length() -> Self {
+        Self(usize::MAX)
+    }
+
     /// How many more items fit into it, if they are as long as those that have come.
     pub(super) fn items(&self, come: usize) -> usize {
         let length = (MOST_OF_A_LIST - self.0.min(MOST_OF_A_LIST)) / come.max(1);
@@ -177,9 +196,28 @@ pub(super) async fn page<I: DeserializeOwned>(
     request: Request<Vec<u8>>,
     shape: &'static Shape,
     allowance: &mut Allowance,
+    item: impl FnMut(I) -> Result<(), ReadError>,
+) -> Result<Option<String>, ReadError> {
+    page_through(client, request, Sieve::new(shape, LONGEST_ITEM), allowance, item).await
+}
+
+/// The same of a list in which each item may be as long as an object.
+pub(super) async fn page_of_objects<I: DeserializeOwned>(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    shape: &'static Shape,
+    item: impl FnMut(I) -> Result<(), ReadError>,
+) -> Result<Option<String>, ReadError> {
+    page_through(client, request, Sieve::new(shape, LONGEST_OBJECT), &mut Allowance::of_any_length(), item).await
+}
+
+async fn page_through<I: DeserializeOwned>(
+    client: &Client,
+    request: Request<Vec<u8>>,
+    mut sieve: Sieve,
+    allowance: &mut Allowance,
     mut item: impl FnMut(I) -> Result<(), ReadError>,
 ) -> Result<Option<String>, ReadError> {
-    let mut sieve = Sieve::new(shape, LONGEST_ITEM);
     receive(client, request, &mut sieve, allowance, |text| item(decode(text)?)).await?;
     let around: Around = decode(&sieve.finish()?)?;
     Ok(around.metadata.next.filter(|next| !next.is_empty()))
@@ -242,6 +280,19 @@ mod tests {
         let (items, around) = sieved(&HEADS, &list);
         assert_eq!(items, [json!({"metadata": {"name": "db", "resourceVersion": "7"}})]);
         assert_eq!(around, json!({"metadata": {"continue": "next"}}));
+    }
+
+    #[test]
+    fn of_a_pod_its_labels_and_owner_are_kept_l132() {
+        let ballast = "x".repeat(10_000);
+        let owner = json!([{"kind": "Job", "name": "j", "uid": "1", "controller": true}]);
+        let metadata = json!({
+            "name": "db-0", "labels": {"app": "db"}, "ownerReferences": owner,
+            "annotations": {"a": ballast}, "managedFields": [ballast], "finalizers": [ballast],
+        });
+        let list = json!({"metadata": {}, "items": [{"metadata": metadata}]});
+        let expected = json!({"metadata": {"name": "db-0", "labels": {"app": "db"}, "ownerReferences": owner}});
+        assert_eq!(sieved(&PODS, &list).0, [expected]);
     }
 
     #[test]

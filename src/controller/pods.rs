@@ -1,18 +1,14 @@
 //! The real pods: labels that somebody gave a pod by hand, and who owns it, no template tells.
 
 use std::collections::HashMap;
-
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use std::time::Duration;
 
 use crate::budget::BySelector;
-use crate::cluster::Inside;
-use crate::facts::{LabelSelector, Labels};
+use crate::cluster::{Cluster, Inside, ReadError};
+use crate::facts::{LabelSelector, Metadata};
 
-/// How many pods one answer holds: of each, the metadata may be as large as somebody makes it.
-const PAGE: u32 = 100;
+/// How long a look may take: other namespaces wait, and pods may be as long and as many as somebody makes them.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How many pods of a namespace are looked at.
 const MOST: usize = 20_000;
@@ -55,7 +51,7 @@ impl Overlap {
 
 /// Looks at the namespace's pods; of each only its metadata. The cost goes by the number of pods: each is compared with what
 /// selects a label that it has.
-pub(super) async fn look(client: Client, inside: &Inside) -> kube::Result<Seen> {
+pub(super) async fn look(cluster: &Cluster, inside: &Inside) -> Result<Seen, ReadError> {
     let mut seen = Seen::default();
     if inside.statefulsets.is_empty() {
         return Ok(seen);
@@ -72,8 +68,9 @@ pub(super) async fn look(client: Client, inside: &Inside) -> kube::Result<Seen> 
             theirs.insert(selector, (&budget.name, selector));
         }
     }
-    for pod in list(client, &inside.namespace.name).await? {
-        if let Some(&index) = uids.get(pod.owner_uid.as_str()) {
+    let each = |pod: Metadata| {
+        let owner = pod.controller.as_ref().and_then(|owner| uids.get(owner.uid.as_str()));
+        if let Some(&index) = owner {
             let name = &inside.statefulsets[index].metadata.name;
             if !seen.overlaps.contains_key(name)
                 && let Some((by, selector)) =
@@ -82,61 +79,24 @@ pub(super) async fn look(client: Client, inside: &Inside) -> kube::Result<Seen> 
                 let overlap = Overlap { by: (*by).clone(), selector: (*selector).clone() };
                 seen.overlaps.insert(name.clone(), overlap);
             }
-            continue;
+            return;
         }
         for statefulset in selecting.for_labels(&pod.labels).map(|index| &inside.statefulsets[*index]) {
             if statefulset.selector.matches(&pod.labels) {
                 let strangers = seen.strangers.entry(statefulset.metadata.name.clone());
-                strangers.or_insert_with(|| Strangers { first: pod.named(), count: 0 }).count += 1;
+                strangers.or_insert_with(|| Strangers { first: named(&pod), count: 0 }).count += 1;
             }
         }
-    }
+    };
+    let all = cluster.each_pod(&inside.namespace.name, MOST, each);
+    tokio::time::timeout(DEADLINE, all).await.map_err(|_| ReadError::Deadline)??;
     Ok(seen)
 }
 
-/// What is kept of a pod.
-struct Found {
-    name: String,
-    labels: Labels,
-    owner_uid: String,
-    /// Kind and name of what controls it.
-    owner: Option<String>,
-}
-
-impl Found {
-    fn named(&self) -> String {
-        match &self.owner {
-            Some(owner) => format!("Pod {} of {owner}", self.name),
-            None => format!("Pod {}", self.name),
-        }
-    }
-}
-
-impl From<ObjectMeta> for Found {
-    fn from(metadata: ObjectMeta) -> Self {
-        let owners = metadata.owner_references.unwrap_or_default();
-        let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
-        let owner = controller.as_ref().map(|owner| format!("{} {}", owner.kind, owner.name));
-        Self {
-            name: metadata.name.unwrap_or_default(),
-            labels: metadata.labels.unwrap_or_default(),
-            owner_uid: controller.map(|owner| owner.uid).unwrap_or_default(),
-            owner,
-        }
-    }
-}
-
-/// The pods of a namespace, in the order of their names, page by page.
-async fn list(client: Client, namespace: &str) -> kube::Result<Vec<Found>> {
-    let pods: Api<Pod> = Api::namespaced(client, namespace);
-    let mut page = ListParams::default().limit(PAGE);
-    let mut found = Vec::new();
-    loop {
-        let listed = pods.list_metadata(&page).await?;
-        found.extend(listed.items.into_iter().map(|pod| Found::from(pod.metadata)));
-        match listed.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) if found.len() < MOST => page = page.continue_token(&token),
-            _ => return Ok(found),
-        }
+/// The pod's name, and what controls it.
+fn named(pod: &Metadata) -> String {
+    match &pod.controller {
+        Some(owner) => format!("Pod {} of {} {}", pod.name, owner.kind, owner.name),
+        None => format!("Pod {}", pod.name),
     }
 }

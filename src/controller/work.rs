@@ -183,7 +183,7 @@ impl<'a> Work<'a> {
         let inside = self.controller.cluster.with_served_owners(inside).await;
         let mut blind = None;
         match self.when_to_see_pods(&inside, thoroughly) {
-            Some(when) if when <= Instant::now() => match pods::look(self.writes.client.clone(), &inside).await {
+            Some(when) if when <= Instant::now() => match pods::look(&self.controller.cluster, &inside).await {
                 Ok(seen) => {
                     looked.again = (!seen.strangers.is_empty()).then(|| Instant::now() + PODS_AGAIN);
                     looked.seen = Some(seen);

@@ -27,6 +27,12 @@ pub struct Autoscaler {
 }
 
 impl Autoscaler {
+    /// Whether both scale the same in the same bounds.
+    #[must_use]
+    pub fn scales_as(&self, other: &Self) -> bool {
+        (&self.target, self.min_replicas, self.max_replicas) == (&other.target, other.min_replicas, other.max_replicas)
+    }
+
     /// Whether it scales this StatefulSet.
     #[must_use]
     pub fn targets(&self, statefulset: &StatefulSet) -> bool {

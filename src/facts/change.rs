@@ -138,7 +138,8 @@ impl<'a> Change<'a> {
     pub fn is_about_the_terminating(&self) -> bool {
         let way = match self.way {
             Way::Service { old: Some(old), .. } => old.terminating,
-            Way::Autoscaler { old: Some(old), .. } => old.terminating,
+            // It scales until it is gone, which a finalizer may prevent.
+            Way::Autoscaler { old: Some(old), new } => old.terminating && new.is_none_or(|new| old.scales_as(new)),
             _ => false,
         };
         way || self.object.metadata.terminating

@@ -27,7 +27,7 @@ pub use metadata::{MOST_ANNOTATED, Marks, Metadata, Owner, UNVERIFIED_OWNER};
 pub use namespace::Namespace;
 pub use node::{Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Taint, Toleration};
 pub use revision::Revision;
-pub use selector::{LabelSelector, Operator, Requirement};
+pub use selector::{LONGEST_OF_A_BUDGET, LONGEST_SELECTOR, LabelSelector, Operator, POD_NAME, Requirement};
 pub use service::Service;
 pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};
 pub use statefulset::{Container, PodTemplate, RetentionPolicy, StatefulSet, UpdateStrategy, split_ordinal};

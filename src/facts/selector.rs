@@ -18,6 +18,17 @@ pub struct LabelSelector {
     pub match_expressions: Vec<Requirement>,
 }
 
+/// The longest selector of a StatefulSet that is judged, by [`LabelSelector::length`]: in a namespace may be thousands, and what is
+/// compared with one of them is compared with all (L141). People write a few labels.
+pub const LONGEST_SELECTOR: usize = 1 << 8;
+
+/// The longest one of a budget. One of ours is a StatefulSet's own, and the names of up to 1,000 pods.
+pub const LONGEST_OF_A_BUDGET: usize = 1 << 9;
+
+/// The label with a pod's own name. The StatefulSet controller writes it over the template's.
+/// (`pkg/controller/statefulset/stateful_set_utils.go`)
+pub const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+
 /// One of a selector's `matchExpressions`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Requirement {
@@ -56,6 +67,14 @@ impl LabelSelector {
             self.match_labels.iter().map(|(key, value)| (key.as_str(), Operator::In, std::slice::from_ref(value)));
         let expressions = self.match_expressions.iter();
         labels.chain(expressions.map(|each| (each.key.as_str(), each.operator, each.values.as_slice())))
+    }
+
+    /// How many values and requirements there are: a comparison with a StatefulSet costs so much. Names of pods are told at a
+    /// glance from those of others.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        let cost = |each: &Requirement| 1 + each.values.len() / if each.key == POD_NAME { 4 } else { 1 };
+        self.match_labels.len() + self.match_expressions.iter().map(cost).sum::<usize>()
     }
 
     /// Whether an object with these labels is selected.

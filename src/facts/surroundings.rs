@@ -61,8 +61,12 @@ impl Surroundings {
 
     /// The autoscalers that target the StatefulSet. One that is being deleted is on its way out: nothing may rest on it (L135).
     pub fn autoscalers_of(&self, statefulset: &StatefulSet) -> impl Iterator<Item = &Autoscaler> {
-        let all = self.autoscalers.values().map(Arc::as_ref);
-        all.filter(|autoscaler| !autoscaler.terminating && autoscaler.targets(statefulset))
+        self.all_autoscalers_of(statefulset).filter(|autoscaler| !autoscaler.terminating)
+    }
+
+    /// The same, and those that are being deleted: they scale the StatefulSet until they are gone, which a finalizer may prevent.
+    pub fn all_autoscalers_of(&self, statefulset: &StatefulSet) -> impl Iterator<Item = &Autoscaler> {
+        self.autoscalers.values().map(Arc::as_ref).filter(|autoscaler| autoscaler.targets(statefulset))
     }
 }
 

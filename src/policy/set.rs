@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::index::Index;
-use super::{OnInternalError, Policy};
+use super::{Mutate, OnInternalError, Policy};
 use crate::facts::{Labels, Metadata, Namespace};
 
 /// Policies in the order of their names, so that no result depends on the order of files.
@@ -87,7 +87,25 @@ impl PolicySet {
 }
 
 impl Policy {
-    /// Whether it matches, where it doesn't exclude the Namespace.
+    /// Whether there is something that it denies.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        let infeasible = |wish: &super::AntiAffinity| wish.when_infeasible == super::WhenInfeasible::Deny;
+        self.spec.validate.denies()
+            || self.spec.exemptions.is_some()
+            || self.spec.mutate.pod_anti_affinity.iter().any(infeasible)
+    }
+
+    /// Whether it has anything written into StatefulSets: terms and constraints, and the annotation about owners, which goes with
+    /// budgets.
+    #[must_use]
+    pub fn mutates(&self) -> bool {
+        let Mutate { pod_anti_affinity, topology_spread_constraints, .. } = &self.spec.mutate;
+        !pod_anti_affinity.is_empty()
+            || !topology_spread_constraints.is_empty()
+            || self.spec.pod_disruption_budget.is_some()
+    }
+
     /// Whether it is about a StatefulSet of this metadata in this Namespace.
     #[must_use]
     pub fn matches(&self, statefulset: &Metadata, namespace: &Namespace) -> bool {

@@ -31,7 +31,9 @@ impl Waking {
         if !is_step || change.requester.is_some_and(|requester| may_wake(policy, requester)) {
             return None;
         }
-        let was_as_small = around.claims.highest.is_some_and(|highest| i64::from(highest) < i64::from(replicas));
+        let first = i64::from(after.statefulset.first_ordinal);
+        let ordinals = first..first + i64::from(replicas);
+        let was_as_small = around.claims.highest.is_some_and(|highest| ordinals.contains(&i64::from(highest)));
         if was_as_small {
             return None;
         }

@@ -71,6 +71,11 @@ pub struct Settings {
 const FIELD: &str = "spec.serviceName";
 
 impl Check for Settings {
+    fn of_causes(&self) -> Vec<Action> {
+        let causes = [self.no_service_name, self.missing, self.not_headless, self.selector_mismatch];
+        causes.into_iter().chain([self.service_update, self.service_delete]).flatten().collect()
+    }
+
     fn check(&self, subject: &Subject<'_>) -> Vec<Finding> {
         let mut findings = self.causes(subject);
         // What happens to the Service afterwards has an action of its own (L73, L74).

@@ -54,6 +54,11 @@ pub struct Provided {
 pub trait Check {
     /// Everything about the subject that the rule objects to, in a stable order.
     fn check(&self, subject: &Subject<'_>) -> Vec<Finding>;
+
+    /// The actions of causes that have one of their own.
+    fn of_causes(&self) -> Vec<Action> {
+        Vec::new()
+    }
 }
 
 /// One objection of a rule. Its parts read as a sentence: `spec.replicas: 1 is below the minimum 3; set spec.replicas to 3 or
@@ -152,6 +157,13 @@ macro_rules! rules {
                     Rule::Exemption => None,
                 }
                 .unwrap_or_default()
+            }
+
+            /// Whether it denies anything: by the action of a rule, or by that of one of its causes.
+            #[must_use]
+            pub fn denies(&self) -> bool {
+                Rule::ALL.iter().any(|rule| self.action(*rule) == Action::Deny)
+                    $(|| self.$module.as_ref().is_some_and(|settings| settings.of_causes().contains(&Action::Deny)))*
             }
 
             /// What the rules that are on object to.

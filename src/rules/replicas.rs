@@ -7,7 +7,7 @@
 //! default zero is legal, for hibernation and for charts that switch a component off.
 //!
 //! Under a HorizontalPodAutoscaler, its `minReplicas` counts in place of `spec.replicas`, for that is what the autoscaler will
-//! make of it. An autoscaler that is being deleted does not count. With `autoscalerDelete`, what is said where an autoscaler is
+//! make of it. An autoscaler that is being deleted raises nothing, and may lower. With `autoscalerDelete`, what is said where one is
 //! deleted, or pointed at something else, and leaves the StatefulSet with too few.
 //!
 //! More replicas than before are never denied, save from zero: with `fromZero: Deny`, the step from zero to fewer than `minimum`
@@ -41,7 +41,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Action, Check, Finding, Subject};
-use crate::facts::{Evidence, Way};
+use crate::facts::{Autoscaler, Evidence, Way};
 
 /// Settings of the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -73,6 +73,10 @@ pub struct Settings {
 const FIELD: &str = "spec.replicas";
 
 impl Check for Settings {
+    fn of_causes(&self) -> Vec<Action> {
+        [Some(self.even), self.autoscaler_delete].into_iter().flatten().collect()
+    }
+
     fn check(&self, subject: &Subject<'_>) -> Vec<Finding> {
         let mut findings = self.causes(subject);
         if let Some(autoscaler) = subject.way.released_by(subject.statefulset) {
@@ -167,8 +171,12 @@ impl Effective {
     /// too at zero, which switches off an autoscaler that can't itself scale to zero.
     fn of(subject: &Subject<'_>) -> Self {
         let own = subject.statefulset.replicas;
-        let autoscaler =
-            subject.surroundings.autoscalers_of(subject.statefulset).min_by_key(|autoscaler| autoscaler.min_replicas);
+        let floor = |autoscaler: &&Autoscaler| autoscaler.min_replicas;
+        let staying = subject.surroundings.autoscalers_of(subject.statefulset).min_by_key(floor);
+        // One that is being deleted raises nothing, and yet may lower what there is: a finalizer keeps it as long as one likes.
+        let without_it = staying.map_or(own, |autoscaler| autoscaler.min_replicas);
+        let going = subject.surroundings.all_autoscalers_of(subject.statefulset).min_by_key(floor);
+        let autoscaler = going.filter(|autoscaler| autoscaler.min_replicas < without_it.max(1)).or(staying);
         // That there is no autoscaler, which could ask for more, is only known for certain after a live read.
         let rests_on = match subject.way {
             Way::Scale { .. } => Evidence::PARENT,

@@ -61,6 +61,62 @@ fn from_zero_is_judged_like_a_creation_l136(
     }
 }
 
+/// Ordinals may begin anywhere: hibernation leaves claims of just those.
+#[rstest]
+#[case::as_small(5, 1, 5, Verdict::Warn)]
+#[case::as_small_as_two(5, 2, 6, Verdict::Warn)]
+#[case::larger(5, 1, 6, Verdict::Deny)]
+#[case::of_ordinals_that_are_left_out_now(1000, 1, 2, Verdict::Deny)]
+fn claims_tell_by_their_ordinals_how_small_it_was_l136(
+    #[case] start: i32,
+    #[case] to: i32,
+    #[case] highest: u32,
+    #[case] verdict: Verdict,
+) {
+    let (mut old, mut new) = (statefulset(0), statefulset(to));
+    (old.first_ordinal, new.first_ordinal) = (start, start);
+    let around = Surroundings { claims: [highest].into_iter().collect(), ..surroundings() };
+    for change in [update(&new, &old), by_way(Way::Scale { replicas: to }, &old)] {
+        let decision = evaluate(&change, &around, &PolicySet::new(vec![from_zero()]), NOW.parse().unwrap());
+        assert_eq!(decision.verdict(), verdict, "{:?}", change.way);
+    }
+}
+
+/// A finalizer keeps an autoscaler that is being deleted, and it goes on scaling.
+#[rstest]
+#[case::raises_nothing(1, 3, Verdict::Deny)]
+#[case::lowers(3, 1, Verdict::Deny)]
+#[case::scales_to_zero_and_wakes(3, 0, Verdict::Deny)]
+#[case::also_what_is_at_zero(0, 0, Verdict::Deny)]
+#[case::is_off_at_zero(0, 1, Verdict::Allow)]
+#[case::lowers_nothing(3, 3, Verdict::Allow)]
+fn an_autoscaler_that_is_held_lowers_and_does_not_raise_l135(
+    #[case] replicas: i32,
+    #[case] floor: i32,
+    #[case] verdict: Verdict,
+) {
+    let around = with_autoscalers(Some(Autoscaler { terminating: true, ..autoscaler(floor) }));
+    let object = statefulset(replicas);
+    let decision = evaluate(&create(&object), &around, &PolicySet::new(vec![from_zero()]), NOW.parse().unwrap());
+    assert_eq!(decision.verdict(), verdict, "{}", decision.denial());
+}
+
+/// Nor is it out of reach: only its end is let pass.
+#[test]
+fn an_autoscaler_that_is_held_is_still_judged_l135() {
+    let object = statefulset(3);
+    let held = |min_replicas| Autoscaler { terminating: true, ..autoscaler(min_replicas) };
+    let (old, lower) = (held(3), held(0));
+    let verdict = |new: Option<&Autoscaler>| {
+        let change = by_way(Way::Autoscaler { old: Some(&old), new }, &object);
+        evaluate(&change, &surroundings(), &PolicySet::new(vec![from_zero()]), NOW.parse().unwrap()).verdict()
+    };
+    assert_eq!(
+        (verdict(Some(&lower)), verdict(Some(&old)), verdict(None)),
+        (Verdict::Deny, Verdict::Allow, Verdict::Allow)
+    );
+}
+
 #[test]
 fn an_operator_that_the_policy_names_wakes_as_it_likes_l136() {
     let old = statefulset(0);
