@@ -60,6 +60,11 @@ impl Judge<'_> {
                 Err(busy @ Failure::Busy(_)) => return Err(busy),
                 Err(failure) => return Ok(self.fail(self.policies.on_internal_error(), &failure)),
             }
+            // How many StatefulSets a request bears on, and how much there is to compare, is the requester's doing: that it takes
+            // long frees nothing (L134, L141).
+            if statefulsets.len() > 1 && self.ticket.is_late() {
+                return Err(Failure::Busy(incoming.namespace.clone().into_owned()));
+            }
         }
         match review.decide(cases).await {
             Ok(decision) => Ok(decision.map_or_else(Answer::not_reviewed, |decision| self.decided(&decision))),

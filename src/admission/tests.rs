@@ -543,3 +543,27 @@ async fn what_cannot_be_read_is_only_warned_of_where_nothing_denies_l131() {
     let (allowed, said) = message(&admission, Webhook::Validate, &request("CREATE", &heavy, &Value::Null)).await;
     assert!(allowed && said.starts_with("not judged, nothing is injected: spec.template"), "{said}");
 }
+
+/// A request may bear on so many StatefulSets, and give so much to compare, that it can't be judged in time. That is its
+/// requester's doing, and frees nothing (L134, L141).
+#[tokio::test]
+async fn what_takes_too_long_to_compute_comes_again_l134_l141() {
+    let light = json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": {"clusterIP": "None", "selector": {"app": "db"}}});
+    let mut objects = Objects::default();
+    objects.add_service(from_value(light.clone()).unwrap());
+    for number in 0..3_000 {
+        let mut idle = statefulset(0);
+        idle["metadata"]["name"] = json!(format!("idle-{number}"));
+        objects.add_statefulset(from_value(idle).unwrap());
+    }
+    let spec: Spec = from_value(baseline()).unwrap();
+    let policies = PolicySet::new(vec![Policy { name: "baseline".to_owned(), spec }]);
+    let admission = Admission::new(Arc::new(ArcSwap::from_pointee(policies)), Source::Objects(objects), Arc::default());
+    let mut heavy = light.clone();
+    heavy["spec"]["selector"] = Value::Object((0..8_000).map(|number| (format!("k{number}"), json!("v"))).collect());
+    let body = Bytes::from(about(("", "Service", "services"), "UPDATE", &heavy, &light).to_string());
+    let answered = admission.answer(Webhook::Validate, body, Duration::from_millis(300)).await.unwrap();
+    let answered: Value = from_slice(&answered).unwrap();
+    assert_eq!(answered["response"]["allowed"], false, "{answered}");
+    assert_eq!(answered["response"]["status"]["code"], 429, "{answered}");
+}

@@ -50,10 +50,11 @@ impl Ticket {
     pub fn new(time: Duration) -> Self {
         // Longer than anything can take.
         let time = time.min(Duration::from_hours(1));
+        let drawn = Instant::now();
         Self {
             came: CLOCK.fetch_add(1, Ordering::SeqCst),
-            drawn: Instant::now(),
-            answer: Instant::now() + time.saturating_sub(TO_ANSWER),
+            drawn,
+            answer: drawn + time.saturating_sub(TO_ANSWER),
             until: OnceLock::new(),
             kept: Mutex::default(),
         }
@@ -61,7 +62,17 @@ impl Ticket {
 
     /// Waits until the caches must have seen what was there when the request came; at most as long as may be read live.
     pub async fn let_caches_catch_up(&self) {
-        tokio::time::sleep_until(self.until().min(self.drawn + LAG)).await;
+        let until = self.until().min(self.drawn + LAG);
+        // To wait for a moment that has passed would still give the deadline its say.
+        if until > Instant::now() {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// Whether it is time to answer, and something was computed instead.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.answer > self.drawn && Instant::now() >= self.answer
     }
 
     /// Until when may be read live.

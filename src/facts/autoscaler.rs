@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::metadata::LONGEST_NAME;
 use super::StatefulSet;
+use super::metadata::LONGEST_NAME;
 use super::metadata::Named;
 
 /// What rules need of a HorizontalPodAutoscaler.
@@ -80,7 +80,11 @@ impl From<Wire> for Autoscaler {
             namespace: metadata.namespace,
             name: metadata.name,
             resource_version: metadata.resource_version,
-            target: spec.scale_target_ref.filter(is_statefulset).and_then(|target| target.name).filter(|name| is_name(name)),
+            target: spec
+                .scale_target_ref
+                .filter(is_statefulset)
+                .and_then(|target| target.name)
+                .filter(|name| is_name(name)),
             min_replicas: spec.min_replicas.unwrap_or(1),
             max_replicas: spec.max_replicas.unwrap_or(1),
         }

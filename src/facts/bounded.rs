@@ -51,9 +51,8 @@ pub fn decode_seed<'de, S: DeserializeSeed<'de> + Copy>(text: &'de str, seed: S)
     if text.len() <= MOST_VALUES * SHORTEST {
         return Ok(whole(text, |json| seed.deserialize(json))?);
     }
-    let counting = |tally: &Tally| {
-        whole(text, |json| seed.deserialize(Bounded { inner: json, tally, what: What::Value }))
-    };
+    let counting =
+        |tally: &Tally| whole(text, |json| seed.deserialize(Bounded { inner: json, tally, what: What::Value }));
     let tally = Tally::default();
     match counting(&tally) {
         Ok(value) => Ok(value),

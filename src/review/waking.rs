@@ -27,7 +27,12 @@ impl Waking {
     ) -> Option<Self> {
         let settings = policy.spec.validate.replicas.as_ref()?;
         let (was, replicas) = (before.statefulset.replicas, after.statefulset.replicas);
-        let is_step = matches!(change.way, Way::StatefulSet | Way::Scale { .. }) && was == 0 && replicas > 0;
+        // To as many as are asked for, an autoscaler of too low a floor is what it was before: what it takes away later is judged
+        // then, by whatever way that comes.
+        let too_few = 1..i64::from(settings.minimum.get());
+        let is_step = matches!(change.way, Way::StatefulSet | Way::Scale { .. })
+            && was == 0
+            && too_few.contains(&i64::from(replicas));
         if !is_step || change.requester.is_some_and(|requester| may_wake(policy, requester)) {
             return None;
         }

@@ -142,6 +142,26 @@ fn an_autoscaler_raises_what_comes_from_zero_l136(#[case] floor: Option<i32>, #[
     assert_eq!(decision.verdict(), verdict);
 }
 
+/// Hibernation under an autoscaler of too low a floor from before: who wakes to enough is warned of the floor, by either way;
+/// what takes pods away later is denied by each way.
+#[test]
+fn who_wakes_to_enough_answers_for_no_autoscaler_l136() {
+    let (zero, one, three) = (statefulset(0), statefulset(1), statefulset(3));
+    let around = with_autoscalers(Some(autoscaler(1)));
+    let policies = PolicySet::new(vec![from_zero()]);
+    for (change, verdict) in [
+        (update(&three, &zero), Verdict::Warn),
+        (by_way(Way::Scale { replicas: 3 }, &zero), Verdict::Allow),
+        (update(&one, &zero), Verdict::Deny),
+        (by_way(Way::Scale { replicas: 1 }, &zero), Verdict::Deny),
+        (update(&one, &three), Verdict::Deny),
+        (by_way(Way::Scale { replicas: 1 }, &three), Verdict::Deny),
+    ] {
+        let decision = evaluate(&change, &around, &policies, NOW.parse().unwrap());
+        assert_eq!(decision.verdict(), verdict, "{change:?}");
+    }
+}
+
 fn elsewhere(min_replicas: i32) -> Autoscaler {
     Autoscaler { target: None, ..autoscaler(min_replicas) }
 }
