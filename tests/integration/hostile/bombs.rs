@@ -71,13 +71,17 @@ async fn what_is_long_is_judged_in_short() {
 #[tokio::test]
 async fn labels_annotations_and_lists_without_end_are_judged() {
     let mut served = Served::start("json").await;
-    let expressions =
-        many(1_000, |number| json!({"key": format!("k{number}"), "operator": "NotIn", "values": ["a", "b"]}));
+    let selector = |requirements: usize| {
+        let expression = |number| json!({"key": format!("k{number}"), "operator": "NotIn", "values": ["a", "b"]});
+        with(
+            "/spec/selector",
+            json!({"matchLabels": {"app": "db"}, "matchExpressions": many(requirements, expression)}),
+        )
+    };
     let terms = many(
         1_000,
         |number| json!({"topologyKey": format!("k{number}"), "labelSelector": {"matchLabels": {"app": "db"}}}),
     );
-    let selector = json!({"matchLabels": {"app": "db"}, "matchExpressions": expressions});
     for (what, object) in [
         ("labels", with("/metadata/labels", numbered(8_000, "v"))),
         ("labels of pods", with("/spec/template/metadata/labels", numbered(8_000, "v"))),
@@ -85,7 +89,7 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
         ("an annotation", annotated(&[("example.com/long", "{\"".repeat(128 << 10))])),
         ("node selector", with("/spec/template/spec/nodeSelector", numbered(8_000, "v"))),
         ("tolerations", with("/spec/template/spec/tolerations", many(4_000, |_| json!({"operator": "Exists"})))),
-        ("expressions", with("/spec/selector", selector)),
+        ("expressions", selector(80)),
         (
             "terms",
             with(
@@ -101,6 +105,9 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
         let [answer, _] = judged(&mut served, what, &object).await;
         assert!(message(&answer).contains("names no Service"), "{what}: {answer}");
     }
+    // What is compared with every StatefulSet of a namespace has a bound of its own (L141).
+    let [answer, _] = judged(&mut served, "too many expressions", &selector(1_000)).await;
+    assert!(message(&answer).starts_with("spec.selector: 3001 requirements and values are too many"), "{answer}");
 }
 
 /// 200 kB of names where a few are meant, compared with 200 kB of others.

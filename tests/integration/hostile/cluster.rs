@@ -37,7 +37,7 @@ fn what_the_api_server_takes_it_takes_with_quorate_too() {
     let namespace = quorate.namespace("much", &[]).unwrap();
     let annotation =
         |key: &str, bytes: usize| with("/metadata/annotations", json!({key: "x".repeat(bytes - key.len())}));
-    let expressions = many(1_000, |number| json!({"key": format!("k{number}"), "operator": "DoesNotExist"}));
+    let expressions = many(250, |number| json!({"key": format!("k{number}"), "operator": "DoesNotExist"}));
     let selector = json!({"matchLabels": {"app": "db"}, "matchExpressions": expressions});
     let containers =
         many(1000, |number| json!({"name": format!("c{number}"), "image": "i", "ports": [{"containerPort": 1}]}));

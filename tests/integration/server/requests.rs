@@ -12,7 +12,7 @@ use futures::stream;
 use hyper::{Request, Response, StatusCode};
 use quorate::admission::Admission;
 use quorate::cluster::{Objects, Source};
-use quorate::policy::PolicySet;
+use quorate::policy::{PolicySet, parse};
 use quorate::server::{Limits, webhook};
 use quorate::telemetry::Metrics;
 use rstest::rstest;
@@ -23,14 +23,23 @@ use super::text;
 
 const MIB: usize = 1 << 20;
 
+/// Policies that deny nothing deny nobody for what is too long either.
+const POLICY: &str = "
+apiVersion: quorate.dev/v1alpha1
+kind: AvailabilityPolicy
+metadata: { name: a }
+spec: { validate: { replicas: { action: Deny, minimum: 2 } } }
+";
+
 pub(super) struct Webhook {
+    policies: PolicySet,
     metrics: Arc<Metrics>,
     pub(super) limits: Limits,
 }
 
 impl Webhook {
     pub(super) fn new() -> Self {
-        Self { metrics: Arc::default(), limits: Limits::default() }
+        Self { policies: PolicySet::default(), metrics: Arc::default(), limits: Limits::default() }
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -38,7 +47,7 @@ impl Webhook {
     }
 
     pub(super) fn router(&self) -> Router {
-        let policies = Arc::new(ArcSwap::from_pointee(PolicySet::default()));
+        let policies = Arc::new(ArcSwap::from_pointee(self.policies.clone()));
         let source = Source::Objects(Objects::default());
         let admission = Arc::new(Admission::new(policies, source, Arc::clone(&self.metrics)));
         let metrics = Arc::clone(&self.metrics);
@@ -178,6 +187,7 @@ async fn a_limit_is_answered_where_it_is_known_what_is_asked(
     #[case] message: &str,
 ) {
     let mut webhook = Webhook::new();
+    webhook.policies = PolicySet::new(parse("policy.yaml", POLICY.as_bytes()).unwrap());
     webhook.limits.requests = requests;
     let response = webhook.answer(post("/validate", beginning(operation, size))).await;
     assert_eq!(response.status(), StatusCode::OK);
