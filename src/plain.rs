@@ -49,8 +49,8 @@ pub fn is_invisible(character: char) -> bool {
 
 /// The lines that are shown of many: the first ones, and how many more there are.
 #[must_use]
-pub fn first_of(lines: Vec<String>, most: usize) -> Vec<String> {
-    let more = lines.len().saturating_sub(most);
+pub fn first_of(lines: Vec<String>, most: usize, further: usize) -> Vec<String> {
+    let more = lines.len().saturating_sub(most) + further;
     let mut lines = lines;
     if more > 0 {
         lines.truncate(most);
@@ -87,7 +87,8 @@ mod tests {
     #[test]
     fn says_how_many_more_there_are() {
         let lines = |count: usize| (0..count).map(|line| line.to_string()).collect();
-        assert_eq!(first_of(lines(3), 3), ["0", "1", "2"]);
-        assert_eq!(first_of(lines(9), 2), ["0", "1", "and 7 more"]);
+        assert_eq!(first_of(lines(3), 3, 0), ["0", "1", "2"]);
+        assert_eq!(first_of(lines(9), 2, 0), ["0", "1", "and 7 more"]);
+        assert_eq!(first_of(lines(2), 2, 7), ["0", "1", "and 7 more"]);
     }
 }

@@ -1,7 +1,7 @@
 //! What a request's StatefulSets have to say about it: from the caches first, and before a denial once more from what is live.
 //!
-//! A request may bear on thousands of StatefulSets, as a Service does that all of them name (L134). They are all judged from the
-//! caches; of those that would deny it, one that still does when it is read live is enough.
+//! A request may bear on thousands of StatefulSets, as a Service does that all of them name (L134). They are judged from the
+//! caches one after the other; of those that would deny it, one that still does when it is read live is enough.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,6 +43,20 @@ pub(super) struct Case<'a> {
 /// What could not be read, and what is to be done then.
 type Unread = (OnInternalError, Arc<ReadError>);
 
+/// Why there is no decision.
+pub(super) enum Unjudged {
+    /// It can't be judged at all.
+    Failed(Failure),
+    /// What a denial rests on can't be read.
+    Unread(OnInternalError, Arc<ReadError>),
+}
+
+impl From<Failure> for Unjudged {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl Review<'_> {
     /// The decision about one StatefulSet as far as the caches know; none where there is no such StatefulSet any more.
     pub(super) async fn open<'s>(
@@ -66,35 +80,68 @@ impl Review<'_> {
         Ok(Some(Case { situation, decision, live, runs_owner }))
     }
 
-    /// The decision about all of them. Where some would be denied, they are confirmed in their order, a few at once, until one
-    /// denial stands.
-    pub(super) async fn decide(&self, cases: Vec<Case<'_>>) -> Result<Option<Decision>, Unread> {
-        let (mut denied, others): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| denies(&case.decision));
-        let mut decisions: Vec<Decision> = others.into_iter().map(|case| case.decision).collect();
-        let mut unread = None;
-        while !denied.is_empty() {
-            let rest = denied.split_off(AT_ONCE.min(denied.len()));
-            let mut stands = false;
-            for confirmed in join_all(denied.into_iter().map(|case| self.confirm(case))).await {
-                match confirmed {
-                    Ok(decision) => {
-                        stands |= decision.as_ref().is_some_and(denies);
-                        decisions.extend(decision);
-                    }
-                    Err(error) => unread = Some(error),
-                }
+    /// The decision about all of them: `None` where they have nothing to say. Those that would deny are confirmed in their order,
+    /// a few at once, until a denial stands; then the rest need not be judged. What is kept until the end is what is told of them.
+    pub(super) async fn decide(
+        &self,
+        statefulsets: &[Arc<StatefulSet>],
+        unknown: Evidence,
+    ) -> Result<Option<Decision>, Unjudged> {
+        let (mut told, mut denied, mut unread) = (None, Vec::new(), None);
+        for (number, statefulset) in statefulsets.iter().enumerate() {
+            if number % AT_ONCE == AT_ONCE - 1 {
+                // There may be thousands, and others wait.
+                tokio::task::yield_now().await;
             }
-            denied = rest;
-            if stands {
-                let mut all = Decision::all(decisions);
-                if let Some(all) = &mut all {
-                    all.more = denied.len();
+            match self.open(statefulset, unknown).await? {
+                Some(case) if denies(&case.decision) => denied.push(case),
+                Some(case) => self.tell(&mut told, case.decision),
+                None => {}
+            }
+            let rest = statefulsets.len() - number - 1;
+            if (denied.len() == AT_ONCE || rest == 0) && self.stands(&mut denied, &mut told, &mut unread).await {
+                if let Some(told) = &mut told {
+                    told.more = rest;
                 }
-                return Ok(all);
+                return Ok(told);
+            }
+            // How many StatefulSets a request bears on, and how much there is to compare, is the requester's doing: that it takes
+            // long frees nothing (L134, L141).
+            if rest > 0 && self.judge.ticket.is_late() {
+                return Err(Failure::Busy(self.incoming.namespace.clone().into_owned()).into());
             }
         }
         // Only where none of them stands: one that can't be read frees no other.
-        unread.map_or_else(|| Ok(Decision::all(decisions)), Err)
+        unread.map_or(Ok(told), |(on_internal_error, error)| Err(Unjudged::Unread(on_internal_error, error)))
+    }
+
+    /// Whether one of these denials stands once it is confirmed.
+    async fn stands(
+        &self,
+        denied: &mut Vec<Case<'_>>,
+        told: &mut Option<Decision>,
+        unread: &mut Option<Unread>,
+    ) -> bool {
+        let mut stands = false;
+        for confirmed in join_all(denied.drain(..).map(|case| self.confirm(case))).await {
+            match confirmed {
+                Ok(Some(decision)) => {
+                    stands |= denies(&decision);
+                    self.tell(told, decision);
+                }
+                Ok(None) => {}
+                Err(error) => *unread = Some(error),
+            }
+        }
+        stands
+    }
+
+    fn tell(&self, told: &mut Option<Decision>, decision: Decision) {
+        self.judge.count(&decision);
+        match told {
+            Some(told) => told.add(decision),
+            None => *told = Some(decision),
+        }
     }
 
     /// The decision once what a denial rests on is read live; none where there is no such StatefulSet any more. A denial stands

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::subject::Effort;
 use crate::cluster::ReadError;
 use crate::facts::{MOST_ANNOTATED, MOST_VALUES, UNVERIFIED_OWNER, Unread};
 use crate::mutate::PatchError;
@@ -41,14 +42,15 @@ impl Failure {
         }
     }
 
-    /// An object whose selector would have to be compared with all StatefulSets of the namespace, and is too long for that.
-    pub(super) fn selector(length: usize, most: usize) -> Self {
+    /// An object of which so much would have to be compared with all StatefulSets of the namespace, or with all Nodes.
+    pub(super) fn effort(effort: &Effort) -> Self {
+        let Effort { field, holder, fix, length, most } = effort;
         Self::Unreadable {
-            field: "spec.selector".to_owned(),
+            field: (*field).to_owned(),
             problem: format!(
-                "{length} requirements and values are too many to be judged: a selector may have {most} together"
+                "{length} requirements and values are too many to be judged: {holder} may have {most} together"
             ),
-            fix: "select the pods by fewer labels".to_owned(),
+            fix: (*fix).to_owned(),
         }
     }
 

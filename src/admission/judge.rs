@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Webhook;
-use super::confirm::{AT_ONCE, Review};
+use super::confirm::{Review, Unjudged};
 use super::decode::Incoming;
 use super::failure::Failure;
 use super::response::Answer;
@@ -48,27 +48,11 @@ impl Judge<'_> {
     async fn validate(&self, incoming: &Incoming<'_>, subject: &Subject, now: Timestamp) -> Result<Answer, Failure> {
         let (statefulsets, to_be_read) = subject.statefulsets(&incoming.namespace, self.source);
         let unknown = if to_be_read { Evidence::PARENT } else { Evidence::NONE };
-        let review = Review { judge: self, incoming, subject, now };
-        let mut cases = Vec::with_capacity(statefulsets.len());
-        for (number, statefulset) in statefulsets.iter().enumerate() {
-            if number % AT_ONCE == AT_ONCE - 1 {
-                // There may be thousands, and others wait.
-                tokio::task::yield_now().await;
-            }
-            match review.open(statefulset, unknown).await {
-                Ok(case) => cases.extend(case),
-                Err(busy @ Failure::Busy(_)) => return Err(busy),
-                Err(failure) => return Ok(self.fail(self.policies.on_internal_error(), &failure)),
-            }
-            // How many StatefulSets a request bears on, and how much there is to compare, is the requester's doing: that it takes
-            // long frees nothing (L134, L141).
-            if statefulsets.len() > 1 && self.ticket.is_late() {
-                return Err(Failure::Busy(incoming.namespace.clone().into_owned()));
-            }
-        }
-        match review.decide(cases).await {
-            Ok(decision) => Ok(decision.map_or_else(Answer::not_reviewed, |decision| self.decided(&decision))),
-            Err((on_internal_error, error)) => Ok(self.fail(on_internal_error, &error.into())),
+        match (Review { judge: self, incoming, subject, now }).decide(&statefulsets, unknown).await {
+            Ok(decision) => Ok(decision.as_ref().map_or_else(Answer::not_reviewed, Answer::decided)),
+            Err(Unjudged::Failed(busy @ Failure::Busy(_))) => Err(busy),
+            Err(Unjudged::Failed(failure)) => Ok(self.fail(self.policies.on_internal_error(), &failure)),
+            Err(Unjudged::Unread(on_internal_error, error)) => Ok(self.fail(on_internal_error, &error.into())),
         }
     }
 
@@ -137,12 +121,12 @@ impl Judge<'_> {
         self.source.runs_owner(requester, statefulset).await
     }
 
-    fn decided(&self, decision: &Decision) -> Answer {
+    /// Counts what one StatefulSet has to say.
+    pub(super) fn count(&self, decision: &Decision) {
         for violation in &decision.violations {
             let action = if violation.exempt { "Exempt" } else { violation.action.name() };
             self.metrics.violation(violation.rule, action);
         }
-        Answer::decided(decision)
     }
 
     /// The answer where Quorate itself failed, counted and logged.

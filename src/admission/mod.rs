@@ -167,7 +167,7 @@ impl Admission {
             Ok(Ok(answer)) => answer.unwrap_or(Err(Failure::Panic)),
             Ok(Err(Crowded)) => Err(busy()),
             // Its own namespace kept it waiting, or holds so much that it takes too long: to admit it would reward that.
-            Err(_) if answer.waits_for_a_turn() || answer.busy() >= (time / 2).max(AT_WORK) => Err(busy()),
+            Err(_) if answer.waits_for_a_turn() || answer.busy() >= (time / 4).max(AT_WORK) => Err(busy()),
             Err(_) => Err(Failure::Deadline),
         }
     }

@@ -68,7 +68,7 @@ impl Answer {
         if !decision.violations.is_empty() {
             let violations = decision.violations.iter();
             let violations = violations.map(|violation| format!("{}={}", violation.rule.name(), violation.action));
-            annotations.insert("violations", listed(violations));
+            annotations.insert("violations", listed(violations, decision.untold.values().sum()));
         }
         let denial = (decision.verdict() == Verdict::Deny).then(|| Denial {
             code: 403,
@@ -190,12 +190,12 @@ impl From<&Violation> for Cause {
 }
 
 fn names(policies: &[Arc<Policy>]) -> String {
-    listed(policies.iter().map(|policy| policy.name.clone()))
+    listed(policies.iter().map(|policy| policy.name.clone()), 0)
 }
 
 /// What an audit annotation lists: the first ones, and how many more there are.
-fn listed(items: impl Iterator<Item = String>) -> String {
-    first_of(items.collect(), MOST_TOLD).join(",")
+fn listed(items: impl Iterator<Item = String>, further: usize) -> String {
+    first_of(items.collect(), MOST_TOLD, further).join(",")
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use crate::budget::{Coverage, MOST_NEAR, Near, coverage, shares_pods};
 use crate::cluster::Source;
 use crate::facts::{
-    self, Autoscaler, Budget, LONGEST_OF_A_BUDGET, LONGEST_SELECTOR, LabelSelector, Metadata, Old, Service,
+    self, Autoscaler, Budget, LONGEST_NODE_FIT, LONGEST_OF_A_BUDGET, LONGEST_SELECTOR, Metadata, Old, Service,
     StatefulSet, Surroundings, Way,
 };
 use crate::mutate::Injected;
@@ -33,16 +33,16 @@ pub(super) enum Subject {
         replicas: i32,
     },
     Service {
-        old: Option<Service>,
-        new: Option<Service>,
+        old: Option<Arc<Service>>,
+        new: Option<Arc<Service>>,
     },
     Autoscaler {
-        old: Option<Autoscaler>,
-        new: Option<Autoscaler>,
+        old: Option<Arc<Autoscaler>>,
+        new: Option<Arc<Autoscaler>>,
     },
     Budget {
-        old: Option<Box<Budget>>,
-        new: Box<Budget>,
+        old: Option<Arc<Budget>>,
+        new: Arc<Budget>,
         /// The budgets of the namespace, sorted once for all the StatefulSets that this one selects (L141).
         near: OnceLock<Near>,
     },
@@ -91,25 +91,25 @@ impl Subject {
                 Some(Self::scale(incoming)?)
             }
             ("", "Service", "") if incoming.operation == Operation::Delete => {
-                Some(Self::Service { old: Some(decode_in(incoming, old(incoming)?)?), new: None })
+                Some(Self::Service { old: Some(Arc::new(decode_in(incoming, old(incoming)?)?)), new: None })
             }
             ("", "Service", "") if writes => {
                 let (old, new) = decode_both(incoming)?;
-                Some(Self::Service { old, new: Some(new) })
+                Some(Self::Service { old: old.map(Arc::new), new: Some(Arc::new(new)) })
             }
             ("autoscaling", "HorizontalPodAutoscaler", "") if incoming.operation == Operation::Delete => {
-                Some(Self::Autoscaler { old: Some(decode_in(incoming, old(incoming)?)?), new: None })
+                Some(Self::Autoscaler { old: Some(Arc::new(decode_in(incoming, old(incoming)?)?)), new: None })
             }
             ("autoscaling", "HorizontalPodAutoscaler", "") if writes => {
                 let (old, new) = decode_both(incoming)?;
-                Some(Self::Autoscaler { old, new: Some(new) })
+                Some(Self::Autoscaler { old: old.map(Arc::new), new: Some(Arc::new(new)) })
             }
             ("policy", "PodDisruptionBudget", "") if writes => {
                 let (old, new): (Option<Budget>, Budget) = decode_both(incoming)?;
                 if old.as_ref().is_some_and(|old| old.says_the_same_as(&new)) {
                     return Ok(None);
                 }
-                Some(Self::Budget { old: old.map(Box::new), new: Box::new(new), near: OnceLock::new() })
+                Some(Self::Budget { old: old.map(Arc::new), new: Arc::new(new), near: OnceLock::new() })
             }
             _ => None,
         })
@@ -141,7 +141,7 @@ impl Subject {
             Self::Scale { replicas, .. } => Way::Scale { replicas: *replicas },
             Self::Service { old, new } => Way::Service { old: old.as_ref(), new: new.as_ref() },
             Self::Autoscaler { old, new } => Way::Autoscaler { old: old.as_ref(), new: new.as_ref() },
-            Self::Budget { old, new, .. } => Way::Budget { old: old.as_deref(), new },
+            Self::Budget { old, new, .. } => Way::Budget { old: old.as_ref(), new },
         }
     }
 
@@ -220,12 +220,31 @@ struct ScaleSpec {
     replicas: Option<i32>,
 }
 
+/// How much of something there is to be compared.
+pub(super) struct Effort {
+    pub(super) field: &'static str,
+    /// What holds the requirements.
+    pub(super) holder: &'static str,
+    pub(super) fix: &'static str,
+    /// How many requirements and values there are.
+    pub(super) length: usize,
+    /// How many there may be.
+    pub(super) most: usize,
+}
+
+impl Effort {
+    fn of_selector(length: usize, most: usize) -> Self {
+        Self { field: "spec.selector", holder: "a selector", fix: "select the pods by fewer labels", length, most }
+    }
+}
+
 /// Facts that know which namespace they are of, and whether their object is being deleted.
 trait Stored {
     fn namespace(&mut self) -> &mut String;
     fn terminating(&mut self) -> &mut bool;
-    /// The selector that is compared with all StatefulSets of the namespace, where there is one, and how long it may be.
-    fn selector(&self) -> Option<(&LabelSelector, usize)>;
+    /// What of it is compared again and again, how much that is, and how much it may be: with all StatefulSets of the namespace,
+    /// or with all Nodes.
+    fn efforts(&self) -> Vec<Effort>;
 }
 
 impl Stored for StatefulSet {
@@ -237,13 +256,22 @@ impl Stored for StatefulSet {
         &mut self.metadata.terminating
     }
 
-    fn selector(&self) -> Option<(&LabelSelector, usize)> {
-        Some((&self.selector, LONGEST_SELECTOR))
+    fn efforts(&self) -> Vec<Effort> {
+        vec![
+            Effort::of_selector(self.selector.length(), LONGEST_SELECTOR),
+            Effort {
+                field: "spec.template.spec",
+                holder: "nodeSelector, required node affinity and tolerations",
+                fix: "select the Nodes by fewer labels",
+                length: self.template.node_fit.effort(),
+                most: LONGEST_NODE_FIT,
+            },
+        ]
     }
 }
 
 macro_rules! stored {
-    ($($facts:ty: |$it:ident| $selector:expr),*) => {
+    ($($facts:ty: |$it:ident| $efforts:expr),*) => {
         $(impl Stored for $facts {
             fn namespace(&mut self) -> &mut String {
                 &mut self.namespace
@@ -253,27 +281,25 @@ macro_rules! stored {
                 &mut self.terminating
             }
 
-            fn selector(&self) -> Option<(&LabelSelector, usize)> {
+            fn efforts(&self) -> Vec<Effort> {
                 let $it = self;
-                $selector
+                $efforts.into_iter().map(|(length, most)| Effort::of_selector(length, most)).collect()
             }
         })*
     };
 }
 
 stored! {
-    Service: |_it| None,
+    Service: |it| Some((it.selector.len(), LONGEST_SELECTOR)),
     Autoscaler: |_it| None,
-    Budget: |it| it.selector.as_ref().map(|selector| (selector, LONGEST_OF_A_BUDGET))
+    Budget: |it| it.selector.as_ref().map(|selector| (selector.length(), LONGEST_OF_A_BUDGET))
 }
 
 /// The facts of an object; in the namespace of the request, where it names none itself.
 fn decode_in<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>, written: &RawValue) -> Result<F, Failure> {
     let mut facts: F = decode(written)?;
-    if let Some((selector, most)) = facts.selector()
-        && selector.length() > most
-    {
-        return Err(Failure::selector(selector.length(), most));
+    if let Some(effort) = facts.efforts().into_iter().find(|each| each.length > each.most) {
+        return Err(Failure::effort(&effort));
     }
     if facts.namespace().is_empty() {
         *facts.namespace() = incoming.namespace.clone().into_owned();

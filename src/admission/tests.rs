@@ -561,9 +561,23 @@ async fn what_takes_too_long_to_compute_comes_again_l134_l141() {
     let admission = Admission::new(Arc::new(ArcSwap::from_pointee(policies)), Source::Objects(objects), Arc::default());
     let mut heavy = light.clone();
     heavy["spec"]["selector"] = Value::Object((0..8_000).map(|number| (format!("k{number}"), json!("v"))).collect());
-    let body = Bytes::from(about(("", "Service", "services"), "UPDATE", &heavy, &light).to_string());
-    let answered = admission.answer(Webhook::Validate, body, Duration::from_millis(300)).await.unwrap();
-    let answered: Value = from_slice(&answered).unwrap();
-    assert_eq!(answered["response"]["allowed"], false, "{answered}");
-    assert_eq!(answered["response"]["status"]["code"], 429, "{answered}");
+    let answered = async |new: &Value, millis| {
+        let body = Bytes::from(about(("", "Service", "services"), "UPDATE", new, &light).to_string());
+        let answered = admission.answer(Webhook::Validate, body, Duration::from_millis(millis)).await.unwrap();
+        let answered: Value = from_slice(&answered).unwrap();
+        let status = &answered["response"]["status"];
+        (status["code"].as_u64(), status["message"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(answered(&light, 10_000).await, (None, String::new()));
+    assert_eq!(answered(&light, 101).await.0, Some(429));
+    let (code, said) = answered(&heavy, 10_000).await;
+    assert!(
+        code == Some(403) && said.starts_with("spec.selector: 8000 requirements and values are too many"),
+        "{said}"
+    );
+    // Eight that deny it are enough.
+    let mut worse = light.clone();
+    worse["spec"]["selector"] = json!({"app": "other"});
+    let (code, said) = answered(&worse, 10_000).await;
+    assert!(code == Some(403) && said.ends_with("\n2992 more StatefulSets were not judged"), "{said}");
 }

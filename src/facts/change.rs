@@ -30,23 +30,23 @@ pub enum Way<'a> {
     /// The Service that it names is created, updated, or (with `new` absent) deleted.
     Service {
         /// As it was.
-        old: Option<&'a Service>,
+        old: Option<&'a Arc<Service>>,
         /// As it shall be.
-        new: Option<&'a Service>,
+        new: Option<&'a Arc<Service>>,
     },
     /// An autoscaler that targets it, before or afterwards, is created, updated, or (with `new` absent) deleted.
     Autoscaler {
         /// As it was.
-        old: Option<&'a Autoscaler>,
+        old: Option<&'a Arc<Autoscaler>>,
         /// As it is to be.
-        new: Option<&'a Autoscaler>,
+        new: Option<&'a Arc<Autoscaler>>,
     },
     /// A budget in its namespace is created or updated.
     Budget {
         /// As it was.
-        old: Option<&'a Budget>,
+        old: Option<&'a Arc<Budget>>,
         /// As it shall be.
-        new: &'a Budget,
+        new: &'a Arc<Budget>,
     },
 }
 
@@ -63,7 +63,7 @@ impl Way<'_> {
     pub fn released_by(&self, statefulset: &StatefulSet) -> Option<&Autoscaler> {
         let Self::Autoscaler { old: Some(old), new } = self else { return None };
         let stays = new.is_some_and(|new| new.targets(statefulset));
-        (old.targets(statefulset) && !stays).then_some(old)
+        (old.targets(statefulset) && !stays).then_some(&**old)
     }
 }
 
@@ -157,7 +157,7 @@ impl<'a> Change<'a> {
                 // Under an autoscaler, a scale request is judged by the number it asks for.
                 surroundings.autoscalers = Arc::default();
             }
-            Way::Service { new, .. } => surroundings.service = shared(new),
+            Way::Service { new, .. } => surroundings.service = new.cloned(),
             Way::Autoscaler { old, new } => {
                 if let Some(name) = name_of(old, new) {
                     put(&mut surroundings.autoscalers, name, new);
@@ -180,7 +180,7 @@ impl<'a> Change<'a> {
         match self.way {
             Way::StatefulSet => {}
             Way::Scale { .. } => surroundings.autoscalers = Arc::default(),
-            Way::Service { old, .. } => surroundings.service = shared(old),
+            Way::Service { old, .. } => surroundings.service = old.cloned(),
             Way::Autoscaler { old, new } => {
                 if let Some(name) = name_of(old, new) {
                     put(&mut surroundings.autoscalers, name, old);
@@ -192,18 +192,14 @@ impl<'a> Change<'a> {
     }
 }
 
-fn name_of<'a>(old: Option<&'a Autoscaler>, new: Option<&'a Autoscaler>) -> Option<&'a str> {
+fn name_of<'a>(old: Option<&'a Arc<Autoscaler>>, new: Option<&'a Arc<Autoscaler>>) -> Option<&'a str> {
     new.or(old).map(|autoscaler| autoscaler.name.as_str())
 }
 
-fn shared<F: Clone>(facts: Option<&F>) -> Option<Arc<F>> {
-    facts.cloned().map(Arc::new)
-}
-
 /// Puts an object, or none, in the place of the one of this name.
-fn put<F: Clone>(all: &mut ByName<F>, name: &str, object: Option<&F>) {
+fn put<F>(all: &mut ByName<F>, name: &str, object: Option<&Arc<F>>) {
     match object {
-        Some(object) => drop(Arc::make_mut(all).insert(name.to_owned(), Arc::new(object.clone()))),
+        Some(object) => drop(Arc::make_mut(all).insert(name.to_owned(), Arc::clone(object))),
         None => drop(Arc::make_mut(all).remove(name)),
     }
 }

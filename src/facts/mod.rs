@@ -25,7 +25,7 @@ pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEv
 pub use change::{Change, Old, Requester, Situation, Way};
 pub use metadata::{MOST_ANNOTATED, Marks, Metadata, Owner, UNVERIFIED_OWNER};
 pub use namespace::Namespace;
-pub use node::{Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Taint, Toleration};
+pub use node::{LONGEST_NODE_FIT, Node, NodeFit, NodeOperator, NodeRequirement, NodeSelectorTerm, Taint, Toleration};
 pub use revision::Revision;
 pub use selector::{LONGEST_OF_A_BUDGET, LONGEST_SELECTOR, LabelSelector, Operator, POD_NAME, Requirement};
 pub use service::Service;

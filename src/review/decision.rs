@@ -1,7 +1,7 @@
 //! What is to be done about a request, and why.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Violation;
@@ -60,7 +60,9 @@ pub struct Decision {
     pub pending_injection: bool,
     /// What will follow of the request, and is no objection.
     pub notices: Vec<String>,
-    /// How many more StatefulSets would be denied, of which nothing is told.
+    /// How many of each action there are beside the violations, where several StatefulSets have more to say than is told.
+    pub untold: BTreeMap<Action, usize>,
+    /// On how many more StatefulSets the request bears, which were not judged, as others deny it.
     pub more: usize,
 }
 
@@ -70,24 +72,31 @@ impl Decision {
     pub(super) fn new(policies: Vec<Arc<Policy>>, mut violations: Vec<Violation>, pending_injection: bool) -> Self {
         violations.sort_by(|left, right| (thing(left), rank(left)).cmp(&(thing(right), rank(right))));
         violations.dedup_by(|next, kept| thing(next) == thing(kept));
-        Self { policies, violations, pending_injection, notices: Vec::new(), more: 0 }
+        Self { policies, violations, pending_injection, notices: Vec::new(), untold: BTreeMap::new(), more: 0 }
     }
 
-    /// All these decisions: what several StatefulSets have to say about one request. `None` where there is none.
-    #[must_use]
-    pub fn all(decisions: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let mut decisions = decisions.into_iter();
-        let mut all = decisions.next()?;
-        for other in decisions {
-            all.violations.extend(other.violations);
-            all.policies.extend(other.policies);
-            all.pending_injection |= other.pending_injection;
-            all.notices.extend(other.notices);
-            all.more += other.more;
+    /// Adds what another StatefulSet has to say about the same request. There may be thousands, so no more is kept than is told:
+    /// of what admits, that is [`MOST_TOLD`].
+    pub fn add(&mut self, other: Self) {
+        for violation in other.violations {
+            let action = violation.action;
+            if action == Action::Deny || self.with_action(action).count() < MOST_TOLD {
+                self.violations.push(violation);
+            } else {
+                *self.untold.entry(action).or_default() += 1;
+            }
         }
-        all.policies.sort_by(|left, right| left.name.cmp(&right.name));
-        all.policies.dedup_by(|next, kept| next.name == kept.name);
-        Some(all)
+        for (action, count) in other.untold {
+            *self.untold.entry(action).or_default() += count;
+        }
+        for policy in other.policies {
+            if let Err(place) = self.policies.binary_search_by(|known| known.name.cmp(&policy.name)) {
+                self.policies.insert(place, policy);
+            }
+        }
+        self.pending_injection |= other.pending_injection;
+        self.notices.extend(other.notices.into_iter().take(MOST_TOLD.saturating_sub(self.notices.len())));
+        self.more += other.more;
     }
 
     /// The verdict: that of the strictest violation.
@@ -125,8 +134,8 @@ impl Decision {
     pub fn denial(&self) -> String {
         let more = match self.more {
             0 => String::new(),
-            1 => "\nand 1 more StatefulSet".to_owned(),
-            more => format!("\nand {more} more StatefulSets"),
+            1 => "\n1 more StatefulSet was not judged".to_owned(),
+            more => format!("\n{more} more StatefulSets were not judged"),
         };
         // No more of them are written than are told.
         let count = self.with_action(Action::Deny).count();
@@ -152,7 +161,7 @@ impl Decision {
         if self.verdict() != Verdict::Deny {
             warnings.extend(self.notices.iter().cloned());
         }
-        first_of(warnings, MOST_TOLD)
+        first_of(warnings, MOST_TOLD, self.untold.get(&Action::Warn).copied().unwrap_or_default())
     }
 
     /// What to answer where the decision can't be completed: the strictest word of the policies that matched.

@@ -118,7 +118,7 @@ fn growth_is_never_denied_even_after_its_day(
 #[case::more(3, Verdict::Allow)]
 fn an_autoscaler_that_comes_is_judged_by_what_there_was(#[case] min_replicas: i32, #[case] verdict: Verdict) {
     let object = statefulset(2);
-    let autoscaler = Autoscaler {
+    let autoscaler = Arc::new(Autoscaler {
         resource_version: String::new(),
         namespace: "shop".to_owned(),
         name: "db".to_owned(),
@@ -126,7 +126,7 @@ fn an_autoscaler_that_comes_is_judged_by_what_there_was(#[case] min_replicas: i3
         min_replicas,
         max_replicas: 9,
         terminating: false,
-    };
+    });
     let way = Way::Autoscaler { old: None, new: Some(&autoscaler) };
     assert_eq!(decide(&Change { way, ..create(&object) }, vec![minimum_of_three()]).verdict(), verdict);
 }
@@ -308,8 +308,8 @@ fn an_injection_that_is_not_there_is_told_l24_l65() {
     assert!(decide(&create(&new), policies()).pending_injection);
 }
 
-fn autoscaler(min_replicas: i32) -> Autoscaler {
-    Autoscaler {
+fn autoscaler(min_replicas: i32) -> Arc<Autoscaler> {
+    Arc::new(Autoscaler {
         resource_version: String::new(),
         namespace: "shop".to_owned(),
         name: "db".to_owned(),
@@ -317,7 +317,7 @@ fn autoscaler(min_replicas: i32) -> Autoscaler {
         min_replicas,
         max_replicas: 9,
         terminating: false,
-    }
+    })
 }
 
 fn by_way<'a>(way: Way<'a>, object: &'a StatefulSet) -> Change<'a> {
@@ -365,13 +365,13 @@ fn an_autoscaler_is_judged_against_its_target_l80(
     assert_eq!(decision.verdict(), verdict);
 }
 
-fn with_autoscalers(autoscaler: Option<Autoscaler>) -> Surroundings {
-    let by_name = autoscaler.into_iter().map(|each| (each.name.clone(), Arc::new(each)));
+fn with_autoscalers(autoscaler: Option<Arc<Autoscaler>>) -> Surroundings {
+    let by_name = autoscaler.into_iter().map(|each| (each.name.clone(), each));
     Surroundings { autoscalers: Arc::new(by_name.collect()), ..surroundings() }
 }
 
-fn service(spec: &Value) -> Service {
-    from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap()
+fn service(spec: &Value) -> Arc<Service> {
+    Arc::new(from_value(json!({"metadata": {"name": "db", "namespace": "shop"}, "spec": spec})).unwrap())
 }
 
 #[rstest]
@@ -382,7 +382,7 @@ fn a_service_is_judged_for_its_statefulsets_l73_l74(#[case] new: Option<Value>, 
     let object = statefulset(3);
     let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
     let new = new.as_ref().map(service);
-    let around = Surroundings { service: Some(Arc::new(old.clone())), ..surroundings() };
+    let around = Surroundings { service: Some(Arc::clone(&old)), ..surroundings() };
     let policies =
         PolicySet::new(vec![policy("headless", json!({"validate": {"headlessService": {"action": "Deny"}}}))]);
     let change = by_way(Way::Service { old: Some(&old), new: new.as_ref() }, &object);
@@ -396,7 +396,7 @@ fn the_last_steps_of_a_deletion_pass_l98() {
     let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
     let strict = json!({"validate": {"headlessService": {"action": "Deny", "serviceDelete": "Deny"}}});
     let policies = PolicySet::new(vec![policy("headless", strict)]);
-    let around = Surroundings { service: Some(Arc::new(old.clone())), ..surroundings() };
+    let around = Surroundings { service: Some(Arc::clone(&old)), ..surroundings() };
     let change = by_way(Way::Service { old: Some(&old), new: None }, &object);
     let decide = |change: &Change<'_>, around: &Surroundings| {
         evaluate(change, around, &policies, NOW.parse().unwrap()).verdict()

@@ -56,7 +56,7 @@ impl Check for Settings {
         }
         // Our own budget makes room for any other, and allows a disruption by construction; unless somebody just edits it.
         let edited = match subject.way {
-            Way::Budget { new, .. } if new.ours => Some(new),
+            Way::Budget { new, .. } if new.ours => Some(&**new),
             _ => None,
         };
         let is_edited = |budget: &Budget| edited.is_some_and(|edited| edited.name == budget.name);
@@ -255,7 +255,7 @@ mod tests {
         let found = settings.check(&Subject {
             statefulset: &statefulset.unwrap(),
             surroundings: &surroundings,
-            way: Way::Budget { old: None, new: &edited },
+            way: Way::Budget { old: None, new: &Arc::new(edited) },
             provided: Provided { budget: true, ..Provided::default() },
         });
         assert_eq!(found.iter().map(|finding| finding.cause).collect::<Vec<_>>(), expected);

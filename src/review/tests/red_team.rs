@@ -95,7 +95,7 @@ fn an_autoscaler_that_is_held_lowers_and_does_not_raise_l135(
     #[case] floor: i32,
     #[case] verdict: Verdict,
 ) {
-    let around = with_autoscalers(Some(Autoscaler { terminating: true, ..autoscaler(floor) }));
+    let around = with_autoscalers(Some(held(&autoscaler(floor))));
     let object = statefulset(replicas);
     let decision = evaluate(&create(&object), &around, &PolicySet::new(vec![from_zero()]), NOW.parse().unwrap());
     assert_eq!(decision.verdict(), verdict, "{}", decision.denial());
@@ -105,9 +105,9 @@ fn an_autoscaler_that_is_held_lowers_and_does_not_raise_l135(
 #[test]
 fn an_autoscaler_that_is_held_is_still_judged_l135() {
     let object = statefulset(3);
-    let held = |min_replicas| Autoscaler { terminating: true, ..autoscaler(min_replicas) };
+    let held = |min_replicas| held(&autoscaler(min_replicas));
     let (old, lower) = (held(3), held(0));
-    let verdict = |new: Option<&Autoscaler>| {
+    let verdict = |new: Option<&Arc<Autoscaler>>| {
         let change = by_way(Way::Autoscaler { old: Some(&old), new }, &object);
         evaluate(&change, &surroundings(), &PolicySet::new(vec![from_zero()]), NOW.parse().unwrap()).verdict()
     };
@@ -162,8 +162,12 @@ fn who_wakes_to_enough_answers_for_no_autoscaler_l136() {
     }
 }
 
-fn elsewhere(min_replicas: i32) -> Autoscaler {
-    Autoscaler { target: None, ..autoscaler(min_replicas) }
+fn held(autoscaler: &Autoscaler) -> Arc<Autoscaler> {
+    Arc::new(Autoscaler { terminating: true, ..autoscaler.clone() })
+}
+
+fn elsewhere(min_replicas: i32) -> Arc<Autoscaler> {
+    Arc::new(Autoscaler { target: None, ..Autoscaler::clone(&autoscaler(min_replicas)) })
 }
 
 /// An autoscaler that goes leaves the StatefulSet as `spec.replicas` says (L135).
@@ -180,8 +184,8 @@ fn elsewhere(min_replicas: i32) -> Autoscaler {
 #[case::pointed_here_with_enough(1, elsewhere(3), Some(autoscaler(3)), Verdict::Allow, Verdict::Allow)]
 fn an_autoscaler_that_goes_is_judged_l135(
     #[case] replicas: i32,
-    #[case] old: Autoscaler,
-    #[case] new: Option<Autoscaler>,
+    #[case] old: Arc<Autoscaler>,
+    #[case] new: Option<Arc<Autoscaler>>,
     #[case] by_default: Verdict,
     #[case] where_denied: Verdict,
 ) {
@@ -204,15 +208,16 @@ fn an_autoscaler_that_goes_is_judged_l135(
 #[test]
 fn the_stricter_of_two_autoscalers_goes_l135() {
     let object = statefulset(1);
-    let named = |name: &str, floor| Autoscaler { name: name.to_owned(), ..autoscaler(floor) };
+    let named =
+        |name: &str, floor| Arc::new(Autoscaler { name: name.to_owned(), ..Autoscaler::clone(&autoscaler(floor)) });
     let (strict, same, lax) = (named("strict", 3), named("same", 3), named("lax", 1));
-    let around = |two: [&Autoscaler; 2]| {
-        let by_name = two.into_iter().map(|each| (each.name.clone(), Arc::new(each.clone())));
+    let around = |two: [&Arc<Autoscaler>; 2]| {
+        let by_name = two.into_iter().map(|each| (each.name.clone(), Arc::clone(each)));
         Surroundings { autoscalers: Arc::new(by_name.collect()), ..surroundings() }
     };
     let closed = json!({"validate": {"replicas": {"action": "Deny", "minimum": 3, "autoscalerDelete": "Deny"}}});
     let policies = PolicySet::new(vec![policy("closed", closed)]);
-    let decide = |gone: &Autoscaler, around: &Surroundings| {
+    let decide = |gone: &Arc<Autoscaler>, around: &Surroundings| {
         let change = by_way(Way::Autoscaler { old: Some(gone), new: None }, &object);
         evaluate(&change, around, &policies, NOW.parse().unwrap()).verdict()
     };
@@ -257,7 +262,7 @@ fn the_last_steps_of_an_autoscaler_pass_l135() {
     going.metadata.terminating = true;
     assert_eq!(decide(&Change { object: &going, ..change }, &around), Verdict::Allow);
     // Its finalizers are removed, or somebody deletes it a second time.
-    let ended = Autoscaler { terminating: true, ..old.clone() };
+    let ended = held(&old);
     for new in [None, Some(&ended)] {
         let change = by_way(Way::Autoscaler { old: Some(&ended), new }, &object);
         assert_eq!(decide(&change, &with_autoscalers(Some(ended.clone()))), Verdict::Allow);
@@ -268,7 +273,7 @@ fn the_last_steps_of_an_autoscaler_pass_l135() {
 #[test]
 fn what_is_being_deleted_does_not_count_for_a_creation_l135_l142() {
     let object = statefulset(1);
-    let leaving = Autoscaler { terminating: true, ..autoscaler(3) };
+    let leaving = held(&autoscaler(3));
     let policies = PolicySet::new(vec![minimum_of_three()]);
     let now: Timestamp = NOW.parse().unwrap();
     let verdict = |around: &Surroundings| evaluate(&create(&object), around, &policies, now).verdict();
@@ -278,8 +283,8 @@ fn what_is_being_deleted_does_not_count_for_a_creation_l135_l142() {
     let policies =
         PolicySet::new(vec![policy("headless", json!({"validate": {"headlessService": {"action": "Deny"}}}))]);
     let present = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
-    let leaving = Service { terminating: true, ..present.clone() };
-    let around = Surroundings { service: Some(Arc::new(leaving.clone())), ..surroundings() };
+    let leaving = Arc::new(Service { terminating: true, ..Service::clone(&present) });
+    let around = Surroundings { service: Some(Arc::clone(&leaving)), ..surroundings() };
     let denied = evaluate(&create(&object), &around, &policies, now);
     insta::assert_snapshot!(denied.denial(), @r#"spec.serviceName: "db" names a Service that is being deleted; wait until it is gone, apply it again, then apply this StatefulSet again (policy headless)"#);
     assert!(denied.denial_rests_on().contains(Evidence::SERVICE));
@@ -305,7 +310,7 @@ fn a_dry_run_of_a_deletion_is_judged_as_the_deletion_l91() {
     let object = statefulset(3);
     let old = service(&json!({"clusterIP": "None", "selector": {"app": "db"}}));
     let strict = json!({"validate": {"headlessService": {"action": "Deny", "serviceDelete": "Deny"}}});
-    let around = Surroundings { service: Some(Arc::new(old.clone())), ..surroundings() };
+    let around = Surroundings { service: Some(Arc::clone(&old)), ..surroundings() };
     let change = Change { dry_run: true, ..by_way(Way::Service { old: Some(&old), new: None }, &object) };
     let policies = PolicySet::new(vec![policy("strict", strict)]);
     assert_eq!(evaluate(&change, &around, &policies, NOW.parse().unwrap()).verdict(), Verdict::Deny);

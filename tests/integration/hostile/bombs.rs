@@ -78,6 +78,7 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
             json!({"matchLabels": {"app": "db"}, "matchExpressions": many(requirements, expression)}),
         )
     };
+    let tolerations = |count| with("/spec/template/spec/tolerations", many(count, |_| json!({"operator": "Exists"})));
     let terms = many(
         1_000,
         |number| json!({"topologyKey": format!("k{number}"), "labelSelector": {"matchLabels": {"app": "db"}}}),
@@ -87,8 +88,8 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
         ("labels of pods", with("/spec/template/metadata/labels", numbered(8_000, "v"))),
         ("annotations", with("/metadata/annotations", numbered(20_000, "x"))),
         ("an annotation", annotated(&[("example.com/long", "{\"".repeat(128 << 10))])),
-        ("node selector", with("/spec/template/spec/nodeSelector", numbered(8_000, "v"))),
-        ("tolerations", with("/spec/template/spec/tolerations", many(4_000, |_| json!({"operator": "Exists"})))),
+        ("node selector", with("/spec/template/spec/nodeSelector", numbered(1_000, "v"))),
+        ("tolerations", tolerations(1_000)),
         ("expressions", selector(80)),
         (
             "terms",
@@ -105,9 +106,14 @@ async fn labels_annotations_and_lists_without_end_are_judged() {
         let [answer, _] = judged(&mut served, what, &object).await;
         assert!(message(&answer).contains("names no Service"), "{what}: {answer}");
     }
-    // What is compared with every StatefulSet of a namespace has a bound of its own (L141).
-    let [answer, _] = judged(&mut served, "too many expressions", &selector(1_000)).await;
-    assert!(message(&answer).starts_with("spec.selector: 3001 requirements and values are too many"), "{answer}");
+    // What is compared with every StatefulSet of a namespace has a bound of its own (L141), and so has what is with every Node.
+    for (object, message_of) in [
+        (selector(1_000), "spec.selector: 3001 requirements and values are too many"),
+        (tolerations(4_000), "spec.template.spec: 4001 requirements and values are too many"),
+    ] {
+        let [answer, _] = judged(&mut served, message_of, &object).await;
+        assert!(message(&answer).starts_with(message_of), "{answer}");
+    }
 }
 
 /// 200 kB of names where a few are meant, compared with 200 kB of others.
