@@ -35,7 +35,7 @@ async fn cluster(size: &Size) -> Cluster {
     let kubeconfig = api_server::serve(size).await;
     let target = Target { kubeconfig: Some(kubeconfig.to_path_buf()), context: None };
     let health = Arc::new(Health::default());
-    let cluster = Cluster::new(&target, &health).await.unwrap();
+    let cluster = Cluster::new(&target, &health, usize::MAX).await.unwrap();
     for kind in Kind::ALL {
         tokio::spawn(cluster.clone().follow(kind, Arc::clone(&health)));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::subject::Effort;
-use crate::cluster::ReadError;
+use crate::cluster::{Kind, ReadError};
 use crate::facts::{MOST_ANNOTATED, MOST_VALUES, UNVERIFIED_OWNER, Unread};
 use crate::mutate::PatchError;
 
@@ -17,6 +17,9 @@ pub(super) enum Failure {
     /// More is asked about the namespace than is its share: whoever asks has to ask again (L141).
     #[error("too many requests about namespace {0} wait to be judged")]
     Busy(String),
+    /// There is no room for what all ask together.
+    #[error("more requests wait to be judged than there is room for")]
+    Full,
     #[error("what the decision rests on can't be read: {0}")]
     LiveRead(#[from] Arc<ReadError>),
     #[error("the patch is not fit to be sent: {0}")]
@@ -54,6 +57,16 @@ impl Failure {
         }
     }
 
+    /// A namespace of which not every object of the kind is kept (L132).
+    pub(super) fn short_of(namespace: &str, kind: Kind) -> Self {
+        Self::Unreadable {
+            field: "metadata.namespace".to_owned(),
+            problem: format!("{namespace} holds more {} than Quorate has memory for", kind.plural()),
+            fix: "delete some of them and try again after five minutes, or have Quorate be given more memory"
+                .to_owned(),
+        }
+    }
+
     /// An object of which only the beginning of its review was read.
     pub(super) fn too_long(bytes: usize, most: usize) -> Self {
         Self::Unreadable {
@@ -81,7 +94,7 @@ impl Failure {
         match self {
             Self::Undecodable(_) => "undecodable",
             Self::Unreadable { .. } => "unreadable",
-            Self::Busy(_) => "busy",
+            Self::Busy(_) | Self::Full => "busy",
             Self::LiveRead(_) => "live_read",
             Self::Patch(_) => "patch",
             Self::Deadline => "deadline",

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::decode::{GroupKind, GroupResource, Incoming, Operation};
 
@@ -14,13 +14,28 @@ use super::decode::{GroupKind, GroupResource, Incoming, Operation};
 pub(super) fn head(text: &[u8]) -> Option<Incoming<'static>> {
     let mut request = Incoming::bare(String::new());
     // What is cut off is an error, and what came before it is known by then.
-    let _ = Head(&mut request, Part::Review).deserialize(&mut serde_json::Deserializer::from_slice(text));
+    let _ = Head(&mut request, Part::Review, Until::End).deserialize(&mut serde_json::Deserializer::from_slice(text));
     let is_known = !request.uid.is_empty() && !request.kind.kind.is_empty() && request.operation != Operation::Unknown;
     is_known.then_some(request)
 }
 
+/// The namespace that the request is about; empty where the text does not say.
+pub(super) fn namespace(text: &[u8]) -> String {
+    let mut request = Incoming::bare(String::new());
+    let _ =
+        Head(&mut request, Part::Review, Until::Namespace).deserialize(&mut serde_json::Deserializer::from_slice(text));
+    request.namespace.into_owned()
+}
+
 /// Fills in the request.
-struct Head<'r>(&'r mut Incoming<'static>, Part);
+struct Head<'r>(&'r mut Incoming<'static>, Part, Until);
+
+/// How much of the request is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    End,
+    Namespace,
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Part {
@@ -54,13 +69,18 @@ impl<'de> Visitor<'de> for Head<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let Self(request, part) = self;
+        let Self(request, part, until) = self;
         while let Some(name) = members.next_key::<Cow<'de, str>>()? {
             match (part, &*name) {
-                (Part::Review, "request") => members.next_value_seed(Head(request, Part::Request))?,
+                (Part::Review, "request") => members.next_value_seed(Head(request, Part::Request, until))?,
                 (Part::Request, "uid") => request.uid = Cow::Owned(members.next_value()?),
                 (Part::Request, "operation") => request.operation = members.next_value()?,
-                (Part::Request, "namespace") => request.namespace = Cow::Owned(members.next_value()?),
+                (Part::Request, "namespace") => {
+                    request.namespace = Cow::Owned(members.next_value()?);
+                    if until == Until::Namespace {
+                        return Err(A::Error::custom("the rest is not read"));
+                    }
+                }
                 (Part::Request, "name") => request.name = Cow::Owned(members.next_value()?),
                 (Part::Request, "subResource") => request.sub_resource = Some(Cow::Owned(members.next_value()?)),
                 (Part::Request, "kind") => {

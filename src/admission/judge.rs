@@ -12,7 +12,7 @@ use super::decode::Incoming;
 use super::failure::Failure;
 use super::response::Answer;
 use super::subject::Subject;
-use crate::cluster::{Question, ReadError, Source, Ticket};
+use crate::cluster::{Kind, Question, ReadError, Source, Ticket};
 use crate::facts::{Change, Evidence, Requester, Situation, StatefulSet};
 use crate::mutate::{self, Injection, Mark, PatchError};
 use crate::plain::plain;
@@ -38,7 +38,14 @@ impl Judge<'_> {
         if !self.policies.governs(&incoming.namespace) {
             return Ok(Answer::not_reviewed());
         }
-        match (webhook, Subject::of(webhook, incoming)?) {
+        let subject = Subject::of(webhook, incoming)?;
+        if let (Some(subject), Some(kind)) = (&subject, self.source.short_of(&incoming.namespace))
+            // What is deleted makes room. Nothing is known of it without the StatefulSets that it is for.
+            && (!subject.way().removes() || kind == Kind::StatefulSets)
+        {
+            return Err(Failure::short_of(&incoming.namespace, kind));
+        }
+        match (webhook, subject) {
             (_, None) => Ok(Answer::not_reviewed()),
             (Webhook::Validate, Some(subject)) => self.validate(incoming, &subject, now).await,
             (Webhook::Mutate, Some(subject)) => self.mutate(incoming, &subject, now).await,

@@ -86,8 +86,10 @@ pub enum Refusal {
         /// How many are read at most.
         most: usize,
     },
-    /// There is no room for it now.
+    /// There is no room for it now, whoever asks.
     NoRoom,
+    /// Its namespace has no more of the room there is.
+    NoShare,
 }
 
 impl Admission {
@@ -172,6 +174,12 @@ impl Admission {
         }
     }
 
+    /// The namespace that a review is about, by its beginning; empty where that does not say.
+    #[must_use]
+    pub fn namespace(&self, beginning: &[u8]) -> String {
+        head::namespace(beginning)
+    }
+
     /// The answer to a review of which only the beginning was read; `None` where that does not say what is asked. A deletion
     /// passes, and so does what is not governed.
     #[must_use]
@@ -188,7 +196,8 @@ impl Admission {
         let passes = incoming.operation == Operation::Delete || !policies.governs(&incoming.namespace);
         let failure = match refusal {
             Refusal::TooLong { bytes, most } => Failure::too_long(bytes, most),
-            Refusal::NoRoom => Failure::Busy(incoming.namespace.clone().into_owned()),
+            Refusal::NoRoom => Failure::Full,
+            Refusal::NoShare => Failure::Busy(incoming.namespace.clone().into_owned()),
         };
         let answer = if passes { Answer::not_reviewed() } else { self.not_judged(webhook, &judge, &failure) };
         self.tell(webhook, &incoming, &answer, started.elapsed());
@@ -199,7 +208,7 @@ impl Admission {
     /// lets nothing pass.
     fn not_judged(&self, webhook: Webhook, judge: &Judge<'_>, failure: &Failure) -> Answer {
         match failure {
-            Failure::Unreadable { .. } | Failure::Busy(_) => {
+            Failure::Unreadable { .. } | Failure::Busy(_) | Failure::Full => {
                 self.metrics.internal_error(failure.kind());
                 tracing::warn!(failure = %plain(&failure.to_string()), "not judged");
             }
@@ -208,8 +217,8 @@ impl Admission {
         // Policies that only warn and record deny nothing, this included; nor is one sent away who would have been let pass.
         let has = |what: fn(&Policy) -> bool| judge.policies.all().iter().any(|policy| what(policy));
         match (failure, webhook) {
-            (Failure::Busy(_), Webhook::Validate) if has(Policy::denies) => Answer::busy(failure),
-            (Failure::Busy(_), Webhook::Mutate) if has(Policy::mutates) => Answer::busy(failure),
+            (Failure::Busy(_) | Failure::Full, Webhook::Validate) if has(Policy::denies) => Answer::busy(failure),
+            (Failure::Busy(_) | Failure::Full, Webhook::Mutate) if has(Policy::mutates) => Answer::busy(failure),
             (_, Webhook::Validate) => Answer::unreadable(has(Policy::denies), failure),
             (_, Webhook::Mutate) => Answer::unreadable(false, failure),
         }

@@ -15,10 +15,6 @@ use tokio::sync::oneshot;
 /// The most requests of one namespace that wait. One more is told to come again: it would keep room from the others.
 const MOST_WAITING: usize = 32;
 
-/// The most requests of one namespace that are judged at once, those that wait for something to be read among them: half of those
-/// that there may be.
-const MOST_AT_ONCE: usize = 128;
-
 /// The turns.
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Mutex<Queues>>);
@@ -30,8 +26,6 @@ struct Queues {
     waiting: HashMap<String, VecDeque<oneshot::Sender<Turn>>>,
     /// The namespaces that have a queue, the next first.
     order: VecDeque<String>,
-    /// How many requests of each namespace are judged.
-    present: HashMap<String, usize>,
 }
 
 /// One of the turns, until it is dropped.
@@ -51,19 +45,13 @@ enum Asked {
 impl Turns {
     /// So many at once.
     pub(super) fn new(at_once: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queues {
-            free: at_once.max(1),
-            waiting: HashMap::new(),
-            order: VecDeque::new(),
-            present: HashMap::new(),
-        })))
+        Self(Arc::new(Mutex::new(Queues { free: at_once.max(1), waiting: HashMap::new(), order: VecDeque::new() })))
     }
 
     /// The same, which computes only when it is the namespace's turn.
     pub(super) fn taking<'n, F: Future + Unpin>(&self, namespace: &'n str, inner: F) -> Taking<'n, F> {
-        let is_one_too_many = self.queues().enter(namespace) > MOST_AT_ONCE;
         let (since, busy) = (Instant::now(), Duration::ZERO);
-        Taking { inner, turns: self.clone(), namespace, is_one_too_many, waits: None, since, busy }
+        Taking { inner, turns: self.clone(), namespace, waits: None, since, busy }
     }
 
     fn ask(&self, namespace: &str) -> Result<Asked, Crowded> {
@@ -125,24 +113,6 @@ impl Drop for Turn {
 }
 
 impl Queues {
-    /// How many requests of the namespace are judged, this one included.
-    fn enter(&mut self, namespace: &str) -> usize {
-        match self.present.get_mut(namespace) {
-            Some(count) => {
-                *count += 1;
-                *count
-            }
-            None => *self.present.entry(namespace.to_owned()).or_insert(1),
-        }
-    }
-
-    fn leave(&mut self, namespace: &str) {
-        match self.present.get_mut(namespace) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(self.present.remove(namespace)),
-        }
-    }
-
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let namespace = self.order.pop_front()?;
         let queue = self.waiting.get_mut(&namespace)?;
@@ -162,7 +132,6 @@ pub(super) struct Taking<'n, F> {
     inner: F,
     turns: Turns,
     namespace: &'n str,
-    is_one_too_many: bool,
     waits: Option<oneshot::Receiver<Turn>>,
     /// Since when it waits for its turn.
     since: Instant,
@@ -182,19 +151,10 @@ impl<F> Taking<'_, F> {
     }
 }
 
-impl<F> Drop for Taking<'_, F> {
-    fn drop(&mut self) {
-        self.turns.queues().leave(self.namespace);
-    }
-}
-
 impl<F: Future + Unpin> Future for Taking<'_, F> {
     type Output = Result<F::Output, Crowded>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.is_one_too_many {
-            return Poll::Ready(Err(Crowded));
-        }
         let turn = loop {
             match &mut self.waits {
                 None => match self.turns.ask(self.namespace) {
@@ -283,22 +243,6 @@ mod tests {
         (&mut taking).await.unwrap();
         assert!(taking.busy() >= short * 2, "{:?}", taking.busy());
         assert!(taking.busy() < short * 2 + begun.elapsed().saturating_sub(short * 2), "{:?}", taking.busy());
-    }
-
-    /// Also those that wait for reads take room from others.
-    #[tokio::test]
-    async fn so_many_of_a_namespace_are_judged_and_no_more_l141() {
-        let turns = Turns::new(1);
-        let mut reading: Vec<_> = (0..MOST_AT_ONCE).map(|_| turns.taking("flood", pending::<()>())).collect();
-        for each in &mut reading {
-            assert!(poll!(each).is_pending());
-        }
-        assert_eq!(turns.taking("flood", ready(())).await, Err(Crowded));
-        assert_eq!(turns.taking("victim", ready(())).await, Ok(()));
-        reading.pop();
-        assert_eq!(turns.taking("flood", ready(())).await, Ok(()));
-        drop(reading);
-        assert!(turns.queues().present.is_empty());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod args;
 mod background;
+mod container;
 mod limits;
 mod wiring;
 

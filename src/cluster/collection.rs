@@ -19,7 +19,7 @@ use super::index::Index;
 use super::shared::Turns;
 use super::sieve::Shape;
 use super::wire::{self, Allowance, HEADS};
-use crate::facts::{Autoscaler, Budget, ByName};
+use crate::facts::{Autoscaler, Budget, ByName, Weight};
 
 /// How many objects the API server sends at first. It reads and encodes all of a page, though nobody may want to hear the end.
 const FIRST_PAGE: u32 = 50;
@@ -78,7 +78,7 @@ pub(super) async fn collection<K, F>(
 ) -> Result<ByName<F>, ReadError>
 where
     K: Resource<DynamicType: Default, Scope = NamespaceResourceScope>,
-    F: Versioned + DeserializeOwned,
+    F: Versioned + Weight + DeserializeOwned,
 {
     let (mut same, mut differing) = (BTreeMap::new(), Vec::new());
     heads::<K>(client, turns, namespace, &ListParams::default(), |head| {

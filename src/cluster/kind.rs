@@ -27,6 +27,21 @@ impl Kind {
         Self::StatefulSets,
     ];
 
+    /// What objects of this kind are called.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::ControllerRevisions => "ControllerRevisions",
+            Self::HorizontalPodAutoscalers => "HorizontalPodAutoscalers",
+            Self::Namespaces => "Namespaces",
+            Self::Nodes => "Nodes",
+            Self::PersistentVolumeClaims => "PersistentVolumeClaims",
+            Self::PodDisruptionBudgets => "PodDisruptionBudgets",
+            Self::Services => "Services",
+            Self::StatefulSets => "StatefulSets",
+        }
+    }
+
     /// The name of its cache: in `/readyz?verbose`, and as a label of metrics.
     #[must_use]
     pub fn part(self) -> &'static str {

@@ -18,6 +18,7 @@ use super::orphans::{self, Orphan};
 use super::owners::{Owners, to_be_asked_about};
 use super::reads::Reads;
 use super::reflector::{Listing, Reflector};
+use super::room::Room;
 use super::sieve::SieveError;
 use super::trimmed::Undecodable;
 use super::{Changes, Kind, claims};
@@ -98,21 +99,35 @@ pub(super) struct Caches {
     statefulsets: Index<StatefulSet>,
 }
 
-impl Default for Caches {
-    /// Tells of the namespaces where a budget may have to be made or withdrawn.
-    fn default() -> Self {
-        let changes = Arc::default();
+impl Caches {
+    /// Empty ones, that may take so many bytes together. They tell of the namespaces where a budget may have to be made or
+    /// withdrawn.
+    fn within(most: usize) -> Self {
+        let (changes, room) = (Arc::default(), Arc::new(Room::of(most)));
         Self {
-            autoscalers: Index::default(),
-            budgets: Index::telling(&changes),
-            claims: Index::default(),
+            autoscalers: Index::default().within(&room),
+            budgets: Index::telling(&changes).within(&room),
+            claims: Index::default().within(&room),
             namespaces: Index::of_namespaces(&changes),
             nodes: Index::default(),
-            orphans: Index::default(),
-            services: Index::default(),
-            statefulsets: Index::telling(&changes).remembering(),
+            orphans: Index::default().within(&room),
+            services: Index::default().within(&room),
+            statefulsets: Index::telling(&changes).remembering().within(&room),
             changes,
         }
+    }
+
+    /// The first kind of which something in the namespace is left out, as there is no room for it.
+    fn short_of(&self, namespace: &str) -> Option<Kind> {
+        let whole = [
+            (Kind::StatefulSets, self.statefulsets.is_whole(namespace)),
+            (Kind::Services, self.services.is_whole(namespace)),
+            (Kind::HorizontalPodAutoscalers, self.autoscalers.is_whole(namespace)),
+            (Kind::PodDisruptionBudgets, self.budgets.is_whole(namespace)),
+            (Kind::PersistentVolumeClaims, self.claims.is_whole(namespace)),
+            (Kind::ControllerRevisions, self.orphans.is_whole(namespace)),
+        ];
+        whole.into_iter().find(|(_, is_whole)| !is_whole).map(|(kind, _)| kind)
     }
 }
 
@@ -124,12 +139,12 @@ impl Debug for Cluster {
 
 impl Cluster {
     /// The target's cluster, whether or not its API server answers now. Its caches are still empty; [`follow`](Self::follow)
-    /// fills them.
+    /// fills them, with `most_memory` bytes at most, and no less than its share of each namespace.
     ///
     /// # Errors
     ///
     /// There is no such cluster.
-    pub async fn new(target: &Target, health: &Health) -> Result<Self, ConnectError> {
+    pub async fn new(target: &Target, health: &Health, most_memory: usize) -> Result<Self, ConnectError> {
         let mut config = config(target).await?;
         let client = Client::try_from(config.clone()).map_err(ConnectError::Client)?;
         // A reflector tries again by itself, and says so; retries further down would only hide that.
@@ -142,7 +157,7 @@ impl Cluster {
         for kind in Kind::ALL {
             health.set(kind.part(), State::NotReady("not listed yet".to_owned()));
         }
-        let (watches, caches) = (Arc::new(watches), Arc::default());
+        let (watches, caches) = (Arc::new(watches), Arc::new(Caches::within(most_memory)));
         Ok(Self { client, watches, caches, owners: Arc::default(), reads: Arc::default() })
     }
 
@@ -218,15 +233,24 @@ impl Cluster {
         self.caches.budgets.count(|budget| budget.ours)
     }
 
-    /// What a namespace holds, as far as the caches know; `None` where there is no such Namespace.
+    /// What a namespace holds, as far as the caches know; `None` where there is no such Namespace, or it holds more than they keep.
     #[must_use]
     pub fn inside(&self, namespace: &str) -> Option<Inside> {
         let caches = &self.caches;
+        if !caches.statefulsets.is_whole(namespace) || !caches.budgets.is_whole(namespace) {
+            return None;
+        }
         Some(Inside {
             namespace: caches.namespaces.get("", namespace)?,
             statefulsets: caches.statefulsets.all_in(namespace),
             budgets: caches.budgets.all_in(namespace),
         })
+    }
+
+    /// The first kind of which the caches left something in the namespace out, as it holds more than its share.
+    #[must_use]
+    pub fn short_of(&self, namespace: &str) -> Option<Kind> {
+        self.caches.short_of(namespace)
     }
 
     /// The same, where an owner of a kind that the cluster doesn't serve is nobody's (L133). One of which that can't be told stays

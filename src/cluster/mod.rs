@@ -21,6 +21,7 @@ mod reads;
 mod reflector;
 mod registration;
 mod removals;
+mod room;
 mod shared;
 mod sieve;
 mod single;

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use super::index::Index;
+use crate::facts::Weight;
 
 /// The label by which the StatefulSet controller names a revision: `<statefulset>-<hash>`.
 pub(super) const HASH: &str = "controller.kubernetes.io/hash";
@@ -26,6 +27,12 @@ impl Orphan {
     /// Whether it is one.
     pub(super) fn is_one(&self) -> bool {
         self.of.is_some()
+    }
+}
+
+impl Weight for Orphan {
+    fn heap(&self) -> usize {
+        self.of.heap() + self.created.heap()
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::heard::Heard;
 use super::index::Index;
 use super::trimmed::Trimmed;
+use crate::facts::Weight;
 use crate::telemetry::{Health, State};
 
 /// After so long the API server ends a watch, and it begins anew: so it is heard at least that often, also of what never changes.
@@ -44,6 +45,9 @@ const SHORT_PAGE: u32 = 20;
 /// For how long events may list a kind. A watch ends sooner, and then begins at the first object once more.
 const LISTING: Duration = Duration::from_mins(1);
 
+/// How long until all are listed once more where there was no room for some: they may have gone by then, and nobody tells.
+const AGAIN: Duration = Duration::from_mins(5);
+
 /// What follows the objects of one kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reflector<'a> {
@@ -72,7 +76,7 @@ impl Reflector<'_> {
     pub(super) async fn follow<K, F>(&self, client: Client, index: &Index<F>, keeps: impl Fn(&F) -> bool)
     where
         K: Resource<DynamicType: Default + Clone> + Clone + Debug + 'static,
-        F: DeserializeOwned + Clone + Debug + Send + 'static,
+        F: DeserializeOwned + Weight + Clone + Debug + Send + 'static,
     {
         let api = Api::<Trimmed<K, F>>::all(client);
         let pages = if self.listing == Listing::Pages { PAGE } else { SHORT_PAGE };
@@ -82,7 +86,7 @@ impl Reflector<'_> {
         let mut begun = Instant::now();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut listed = Index::default();
+        let mut listed = index.successor();
         let mut failure = None;
         loop {
             tokio::select! {
@@ -101,6 +105,9 @@ impl Reflector<'_> {
                     if listing == Listing::Events && !index.is_listed() && begun.elapsed() > LISTING {
                         (listing, events, begun) = (Listing::Pages, watch(Listing::Pages), Instant::now());
                     }
+                    if index.is_short() && begun.elapsed() > AGAIN {
+                        (events, begun) = (watch(listing), Instant::now());
+                    }
                 }
             }
             failure = failure.filter(|failure| failure.at >= self.heard.at());
@@ -110,7 +117,7 @@ impl Reflector<'_> {
         }
     }
 
-    fn take<K: Resource, F>(
+    fn take<K: Resource, F: Weight>(
         &self,
         event: Event<Trimmed<K, F>>,
         index: &Index<F>,
@@ -118,7 +125,7 @@ impl Reflector<'_> {
         keeps: impl Fn(&F) -> bool,
     ) {
         match event {
-            Event::Init => *listed = Index::default(),
+            Event::Init => *listed = index.successor(),
             Event::InitApply(object) => self.keep(listed, object, keeps),
             Event::InitDone => {
                 if !index.is_listed() {
@@ -135,11 +142,20 @@ impl Reflector<'_> {
         }
     }
 
-    fn keep<K: Resource, F>(&self, index: &Index<F>, object: Trimmed<K, F>, keeps: impl Fn(&F) -> bool) {
+    fn keep<K: Resource, F: Weight>(&self, index: &Index<F>, object: Trimmed<K, F>, keeps: impl Fn(&F) -> bool) {
         let namespace = object.namespace().unwrap_or_default();
         let Some(name) = (self.key)(object.name_any()) else { return };
         match object.facts() {
-            Ok(facts) if keeps(&facts) => index.insert(namespace, name, facts),
+            Ok(facts) if keeps(&facts) => {
+                let was_whole = index.is_whole(&namespace);
+                if !index.insert(namespace.clone(), name, facts) && was_whole {
+                    tracing::warn!(
+                        part = self.part,
+                        namespace,
+                        "holds more than there is room for: some of it is left out"
+                    );
+                }
+            }
             Ok(_) => index.remove(&namespace, &name),
             Err(error) => tracing::error!(part = self.part, name, %error, "can't be decoded and is left out"),
         }

@@ -110,6 +110,15 @@ impl Source {
         }
     }
 
+    /// The first kind of which the namespace holds more than is kept, so that nothing in it can be judged (L132).
+    #[must_use]
+    pub fn short_of(&self, namespace: &str) -> Option<Kind> {
+        match self {
+            Self::Cluster(cluster) => cluster.short_of(namespace),
+            Self::Objects(_) => None,
+        }
+    }
+
     /// Whether a StatefulSet that is created may adopt what one of its name left behind (L94).
     #[must_use]
     pub fn may_adopt(&self, statefulset: &StatefulSet) -> bool {

@@ -18,6 +18,7 @@ mod service;
 mod spreading;
 mod statefulset;
 mod surroundings;
+mod weight;
 
 pub use autoscaler::Autoscaler;
 pub use bounded::{MOST_VALUES, Unread, decode, decode_seed};
@@ -32,6 +33,7 @@ pub use service::Service;
 pub use spreading::{PodAffinityTerm, PodAntiAffinity, TopologySpreadConstraint, WeightedPodAffinityTerm};
 pub use statefulset::{Container, PodTemplate, RetentionPolicy, StatefulSet, UpdateStrategy, split_ordinal};
 pub use surroundings::{Claims, Evidence, Surroundings};
+pub use weight::Weight;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -46,6 +46,9 @@ pub(super) enum Error {
     /// Too many requests are being answered.
     #[error("too many requests at once")]
     TooMany,
+    /// Too much is being answered about its namespace.
+    #[error("too many requests about one namespace at once")]
+    NoShare,
     /// The connection broke, or the body's encoding is wrong.
     #[error("the body could not be read")]
     Broken,
@@ -60,6 +63,7 @@ impl Error {
             Self::TooSlow => Some("body_time"),
             Self::NoRoom => Some("body_memory"),
             Self::TooMany => Some("requests"),
+            Self::NoShare => Some("share"),
             Self::Broken => None,
         }
     }
@@ -68,7 +72,7 @@ impl Error {
         match self {
             Self::TooLong { .. } | Self::TooMuch => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::NoRoom | Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoRoom | Self::TooMany | Self::NoShare => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::BAD_REQUEST,
         }
     }

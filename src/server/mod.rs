@@ -16,6 +16,7 @@ mod memory;
 mod patience;
 mod port;
 mod probe;
+mod shares;
 mod shutdown;
 mod supervise;
 pub mod tls;

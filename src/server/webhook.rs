@@ -17,6 +17,7 @@ use super::limits::{Limits, Requests};
 use super::line::Standing;
 use super::memory::Memory;
 use super::patience::Progress;
+use super::shares::Shares;
 use super::{deadline, weight};
 use crate::admission::{Admission, Refusal, Webhook};
 use crate::telemetry::Metrics;
@@ -36,12 +37,14 @@ pub struct Context {
 pub fn router(context: Context) -> Router {
     let Context { admission, metrics, limits } = context;
     let (requests, memory) = (Requests::new(limits.requests), Memory::new(limits.body_memory));
+    let shares = Shares::of(limits.requests, limits.body_memory);
     Router::new().route("/validate", post(validate)).route("/mutate", post(mutate)).with_state(Reviews {
         admission,
         metrics,
         limits,
         requests,
         memory,
+        shares,
     })
 }
 
@@ -61,6 +64,7 @@ struct Reviews {
     limits: Limits,
     requests: Requests,
     memory: Memory,
+    shares: Shares,
 }
 
 impl Reviews {
@@ -83,6 +87,7 @@ impl Reviews {
         let refusal = match unread.error {
             Error::TooLong { bytes, most } => Refusal::TooLong { bytes, most },
             Error::TooMuch | Error::NoRoom | Error::TooMany => Refusal::NoRoom,
+            Error::NoShare => Refusal::NoShare,
             Error::TooSlow | Error::Broken => return None,
         };
         let answer = self.admission.refuse(webhook, &unread.beginning, refusal)?;
@@ -99,8 +104,11 @@ impl Reviews {
         let (bytes, mut room) = body::read(body, self.limits.body, body_time, room, expects).await?;
         let _answering = progress.map(Progress::answering);
         let unread = |error| Unread { error, beginning: bytes[..bytes.len().min(BEGINNING)].to_vec() };
-        let _slot = self.requests.enter().ok_or(Error::TooMany).map_err(unread)?;
         let weight = weight::of(webhook, &bytes);
+        let namespace = self.admission.namespace(&bytes[..bytes.len().min(BEGINNING)]);
+        let share = self.shares.take(namespace, room.bytes() + weight);
+        let _share = share.ok_or(Error::NoShare).map_err(unread)?;
+        let _slot = self.requests.enter().ok_or(Error::TooMany).map_err(unread)?;
         if !self.memory.could_hold(room.bytes() + weight) {
             return Err(unread(Error::TooMuch));
         }

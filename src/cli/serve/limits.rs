@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, ensure};
 
+use super::container;
 use crate::server::{Limits, duration};
 
 /// The limits, each with its bounds.
@@ -23,6 +24,10 @@ pub(super) struct LimitArgs {
     /// The memory that all requests at once may take, bodies and what they are decoded to; past it one is told to come again
     #[arg(long, env = "QUORATE_MAX_BODY_MEMORY", value_name = "SIZE", default_value = "96Mi", value_parser = body_memory)]
     max_body_memory: usize,
+    /// The memory that what is kept of the cluster's objects may take; past it, a namespace that has more than an eighth is denied
+    /// its writes [default: three eighths of the container's memory limit, or no bound]
+    #[arg(long, env = "QUORATE_MAX_CACHE_MEMORY", value_name = "SIZE", value_parser = cache_memory)]
+    max_cache_memory: Option<usize>,
     /// From the start of a connection to the end of its TLS handshake
     #[arg(long, env = "QUORATE_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = short)]
     handshake_timeout: Duration,
@@ -67,6 +72,13 @@ impl LimitArgs {
     }
 }
 
+impl LimitArgs {
+    /// How many bytes the caches may take together.
+    pub(super) fn cache_memory(&self) -> usize {
+        self.max_cache_memory.or_else(|| Some(container::memory()? / 8 * 3)).unwrap_or(usize::MAX)
+    }
+}
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
@@ -74,6 +86,10 @@ const GIB: usize = 1 << 30;
 fn count<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
     number.ok_or_else(|| format!("not a number from {LEAST} to {MOST}"))
+}
+
+fn cache_memory(text: &str) -> anyhow::Result<usize> {
+    size(text, MIB..=64 * GIB, "from 1Mi to 64Gi")
 }
 
 fn body(text: &str) -> anyhow::Result<usize> {

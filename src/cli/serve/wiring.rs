@@ -179,7 +179,7 @@ async fn cluster(args: &Args, health: &Health) -> anyhow::Result<Option<Cluster>
         return Ok(None);
     }
     let target = Target { kubeconfig: args.kubeconfig.clone(), context: args.context.clone() };
-    Ok(Some(Cluster::new(&target, health).await?))
+    Ok(Some(Cluster::new(&target, health, args.limits.cache_memory()).await?))
 }
 
 fn follow_policies(args: &Args, policies: Arc<ArcSwap<PolicySet>>, background: &Background) {

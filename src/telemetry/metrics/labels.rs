@@ -25,6 +25,7 @@ pub(super) const REASON: Label = Label {
     values: &[
         "connections",
         "requests",
+        "share",
         "handshake",
         "slow",
         "body_size",

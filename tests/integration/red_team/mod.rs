@@ -4,6 +4,7 @@ mod adoption;
 mod autoscalers;
 mod ballast;
 mod budgets;
+mod caches;
 mod exemptions;
 mod histories;
 mod live_reads;

@@ -176,7 +176,7 @@ fn beginning(operation: &str, size: usize) -> Body {
 /// L9, L131, L141: HTTP 503 or 413 would admit what has `failurePolicy: Ignore`.
 #[rstest]
 #[case::too_long(21 * MIB, 256, "CREATE", Some(403), "object: its review has more than 20971520 bytes")]
-#[case::no_room(10, 0, "UPDATE", Some(429), "too many requests about namespace shop")]
+#[case::no_room(10, 0, "UPDATE", Some(429), "more requests wait to be judged than there is room for")]
 #[case::a_deletion(21 * MIB, 256, "DELETE", None, "")]
 #[tokio::test]
 async fn a_limit_is_answered_where_it_is_known_what_is_asked(
