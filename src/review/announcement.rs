@@ -1,4 +1,4 @@
-//! What will follow of a request by the budget controller: the webhook itself has no side effects.
+//! What will follow of a request by others: the budget controller, and an autoscaler. The webhook itself has no side effects.
 
 use std::sync::Arc;
 
@@ -6,16 +6,42 @@ use crate::budget::{Apart, Candidate, Kept, Wanted, desired};
 use crate::facts::{Change, StatefulSet, Surroundings, Way};
 use crate::plain::plain;
 use crate::policy::{self, Policy};
+use crate::rules::Action;
 
-/// What the budget controller will do, where the request changes that.
+/// What others will do, where the request changes that.
 pub(super) fn of(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) -> Vec<String> {
     if change.way != Way::StatefulSet {
         return Vec::new();
     }
-    let Some(follows) = kept(change.object, around, policies) else { return Vec::new() };
-    let mut notices: Vec<String> = budget(change, &follows, around, policies).into_iter().collect();
-    notices.extend(shared(change, around));
+    let mut notices: Vec<String> = raised(change, around, policies).into_iter().collect();
+    if let Some(follows) = kept(change.object, around, policies) {
+        notices.extend(budget(change, &follows, around, policies));
+        notices.extend(shared(change, around));
+    }
     notices
+}
+
+/// That too few replicas are let pass because an autoscaler will raise them. It may be deleted before that, also by the garbage
+/// collector, whose deletions have to pass (L135).
+fn raised(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) -> Option<String> {
+    let own = change.object.replicas;
+    if own < 1 || change.old.is_some_and(|old| own >= old.object.replicas) {
+        return None;
+    }
+    let asks = |policy: &Arc<Policy>| {
+        let replicas = policy.spec.validate.replicas.as_ref().filter(|replicas| replicas.action >= Action::Warn)?;
+        Some((i32::try_from(replicas.minimum.get()).unwrap_or(i32::MAX), policy.name.clone()))
+    };
+    let (minimum, policy) = policies.iter().filter_map(asks).max_by_key(|(minimum, _)| *minimum)?;
+    let autoscaler = around.autoscalers_of(change.object).min_by_key(|autoscaler| autoscaler.min_replicas)?;
+    (own < minimum && autoscaler.min_replicas >= minimum).then(|| {
+        format!(
+            "spec.replicas: {own} is below the minimum {minimum} until HorizontalPodAutoscaler {} raises it; set \
+             spec.replicas to {minimum} or more (policy {})",
+            plain(&autoscaler.name),
+            plain(&policy)
+        )
+    })
 }
 
 /// The budget that will follow, where the request brings about one, or another than there is. One that shares its pods with

@@ -530,3 +530,26 @@ fn what_adopts_running_pods_is_left_alone_l143(
     let set = PolicySet::new(vec![(*policies[0]).clone()]);
     assert!(evaluate(&create(&object), &around, &set, NOW.parse().unwrap()).pending_injection);
 }
+
+/// An autoscaler that raises too few replicas may be gone before it does, by the garbage collector too: that is said (L135).
+#[rstest]
+#[case::created(None, 1, 3, true)]
+#[case::created_with_enough(None, 3, 3, false)]
+#[case::lowered(Some(3), 1, 3, true)]
+#[case::as_it_was(Some(1), 1, 3, false)]
+#[case::to_zero(Some(3), 0, 3, false)]
+#[case::raised_to_too_few(None, 1, 2, false)]
+fn who_leans_on_an_autoscaler_is_told_l135(
+    #[case] from: Option<i32>,
+    #[case] to: i32,
+    #[case] floor: i32,
+    #[case] is_told: bool,
+) {
+    let (object, old) = (statefulset(to), from.map(statefulset));
+    let change = old.as_ref().map_or_else(|| create(&object), |old| update(&object, old));
+    let around = with_autoscalers(Some(autoscaler(floor)));
+    let decision = evaluate(&change, &around, &PolicySet::new(vec![minimum_of_three()]), NOW.parse().unwrap());
+    let told = "spec.replicas: 1 is below the minimum 3 until HorizontalPodAutoscaler db raises it; set spec.replicas to 3 or more (policy three)";
+    let told = told.replace("policy three", &format!("policy {}", minimum_of_three().name));
+    assert_eq!(decision.warnings().contains(&told), is_told, "{:?}", decision.warnings());
+}
