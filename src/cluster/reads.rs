@@ -158,7 +158,10 @@ impl Cluster {
         let read = async {
             let _turn = self.turns().turn(namespace).await?;
             let request = get::<core::v1::Service>(namespace, name)?;
-            Ok(wire::object(self.client(), request, &wire::OBJECT).await?.map(Arc::new))
+            let service: Option<Service> = wire::object(self.client(), request, &wire::OBJECT).await?;
+            // An older API server takes any text for a serviceName. Behind a question mark it is no part of a path, and yet pods are
+            // named after all of it.
+            Ok(service.filter(|service| service.name == name).map(Arc::new))
         };
         self.reads.services.read(ticket, (namespace.to_owned(), name.to_owned()), read).await
     }
