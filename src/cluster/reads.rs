@@ -226,9 +226,10 @@ impl Cluster {
         statefulset: &StatefulSet,
         topology_keys: &BTreeSet<String>,
     ) -> Shareable<ByName<Node>> {
-        let mut known = self.caches().nodes.by_name("");
         let namespace = &statefulset.metadata.namespace;
+        let mut further = BTreeMap::new();
         for topology_key in topology_keys {
+            let known = self.caches().nodes.by_name("");
             let selector = nodes::selector(&statefulset.template.node_fit, topology_key, &known);
             let key = (namespace.clone(), selector.clone().unwrap_or_default());
             let read = async {
@@ -238,10 +239,13 @@ impl Cluster {
                     None => new_nodes(self.client(), &known).await,
                 }
             };
-            let further = self.reads.nodes.read(ticket, key, read).await?;
-            if !further.is_empty() {
-                Arc::make_mut(&mut known).extend(further.iter().map(|(name, node)| (name.clone(), Arc::clone(node))));
-            }
+            let read = self.reads.nodes.read(ticket, key, read).await?;
+            further.extend(read.iter().map(|(name, node)| (name.clone(), Arc::clone(node))));
+        }
+        // Only now: who else read for this one may have known of a Node that was not known here before.
+        let mut known = self.caches().nodes.by_name("");
+        if !further.is_empty() {
+            Arc::make_mut(&mut known).append(&mut further);
         }
         Ok(known)
     }

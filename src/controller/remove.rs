@@ -6,8 +6,8 @@ use kube::{Api, Client};
 
 use crate::facts::{Budget, MANAGED_BY};
 
-/// How many budgets one answer of the API server holds.
-const PAGE: u32 = 500;
+/// How many budgets one answer of the API server holds, each of 1.5 MB at most.
+const PAGE: u32 = 50;
 
 /// Why budgets are left.
 #[derive(Debug, thiserror::Error)]

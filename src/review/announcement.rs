@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::budget::{Apart, Candidate, Kept, Wanted, desired};
-use crate::facts::{Change, StatefulSet, Surroundings, Way};
+use crate::budget::{Apart, Candidate, Coverage, Kept, Wanted, coverage, desired};
+use crate::facts::{Budget, Change, StatefulSet, Surroundings, Way};
 use crate::plain::plain;
 use crate::policy::{self, Policy};
 use crate::rules::Action;
 
 /// What others will do, where the request changes that.
 pub(super) fn of(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) -> Vec<String> {
+    if let Way::Budget { new, .. } = change.way {
+        return withdrawn(change, new, around, policies).into_iter().collect();
+    }
     if change.way != Way::StatefulSet {
         return Vec::new();
     }
@@ -40,6 +43,30 @@ fn raised(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) 
              spec.replicas to {minimum} or more (policy {})",
             plain(&autoscaler.name),
             plain(&policy)
+        )
+    })
+}
+
+/// That our budget will go for somebody's that protects less: of two on the same pods, none could be evicted any more (L51).
+fn withdrawn(change: &Change<'_>, theirs: &Budget, around: &Surroundings, policies: &[Arc<Policy>]) -> Option<String> {
+    let (statefulset, replicas) = (change.object, change.object.replicas);
+    let allowed = theirs.limit.disruptions_allowed(replicas);
+    let ours = policy::budget(statefulset, policies).ok()?;
+    let protects = match coverage(theirs.selector.as_ref(), statefulset) {
+        Coverage::CoversSome(pods) if !theirs.ours => format!("selects {pods} of its {replicas} pods only"),
+        Coverage::Covers if !theirs.ours && allowed > ours.max_unavailable.of(replicas) => {
+            format!("lets {allowed} of its {replicas} pods be evicted")
+        }
+        _ => return None,
+    };
+    let ours = kept(statefulset, &change.before(around)?.surroundings, policies)?;
+    kept(statefulset, &change.after(around).surroundings, policies).is_none().then(|| {
+        format!(
+            "PodDisruptionBudget {} of StatefulSet {} will go, as PodDisruptionBudget {} {protects} (policy {})",
+            plain(&ours.name),
+            plain(&statefulset.metadata.name),
+            plain(&theirs.name),
+            plain(&ours.terms.policy)
         )
     })
 }

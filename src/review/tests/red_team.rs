@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::facts::Revision;
+use crate::facts::{Budget, Revision};
 
 fn from_zero() -> Policy {
     policy("awake", json!({"validate": {"replicas": {"action": "Deny", "minimum": 3, "fromZero": "Deny"}}}))
@@ -552,4 +552,23 @@ fn who_leans_on_an_autoscaler_is_told_l135(
     let told = "spec.replicas: 1 is below the minimum 3 until HorizontalPodAutoscaler db raises it; set spec.replicas to 3 or more (policy three)";
     let told = told.replace("policy three", &format!("policy {}", minimum_of_three().name));
     assert_eq!(decision.warnings().contains(&told), is_told, "{:?}", decision.warnings());
+}
+
+/// Ours goes for theirs, which may protect less: that is said (L137).
+#[rstest]
+#[case::of_one_pod(json!({"selector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": "db-0"}}, "maxUnavailable": 1}), "selects 1 of its 3 pods only")]
+#[case::lax(json!({"selector": {"matchLabels": {"app": "db"}}, "maxUnavailable": "100%"}), "lets 3 of its 3 pods be evicted")]
+#[case::as_strict(json!({"selector": {"matchLabels": {"app": "db"}}, "maxUnavailable": 1}), "")]
+#[case::of_others(json!({"selector": {"matchLabels": {"app": "web"}}, "maxUnavailable": "100%"}), "")]
+fn who_has_our_budget_withdrawn_is_told_l137(#[case] spec: Value, #[case] protects: &str) {
+    let object = statefulset(3);
+    let theirs = json!({"metadata": {"name": "mine", "namespace": "shop"}, "spec": spec});
+    let theirs = Arc::new(from_value::<Budget>(theirs).unwrap());
+    let change = by_way(Way::Budget { old: None, new: &theirs }, &object);
+    let policies = PolicySet::new(vec![policy("one", json!({"podDisruptionBudget": {"maxUnavailable": 1}}))]);
+    let warnings = evaluate(&change, &surroundings(), &policies, NOW.parse().unwrap()).warnings();
+    let told = format!(
+        "PodDisruptionBudget db-quorate of StatefulSet db will go, as PodDisruptionBudget mine {protects} (policy one)"
+    );
+    assert_eq!(warnings, if protects.is_empty() { Vec::new() } else { vec![told] });
 }
