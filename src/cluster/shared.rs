@@ -81,9 +81,19 @@ impl Ticket {
     }
 }
 
+/// For how long nobody tries again to read what was too much: each try costs megabytes, and the caches know it by then (L132).
+const TOO_MUCH_FOR: Duration = Duration::from_secs(10);
+
+/// How many of those are remembered at most.
+const MOST_REMEMBERED: usize = 1_000;
+
 /// Reads of one kind, by what is read.
 #[derive(Debug)]
-pub(super) struct Shared<T>(Arc<Mutex<HashMap<Key, Arc<Slot<T>>>>>);
+pub(super) struct Shared<T> {
+    slots: Arc<Mutex<HashMap<Key, Arc<Slot<T>>>>>,
+    /// When there was too much of something to be read.
+    too_much: Mutex<HashMap<Key, Instant>>,
+}
 
 /// What is read: the namespace, and what in it.
 pub(super) type Key = (String, String);
@@ -100,7 +110,7 @@ struct Seat<T> {
 
 impl<T> Default for Shared<T> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self { slots: Arc::default(), too_much: Mutex::default() }
     }
 }
 
@@ -115,11 +125,17 @@ impl<T: Clone + Send + 'static> Shared<T> {
     ) -> Result<T, Arc<ReadError>> {
         let seat = self.seat(key);
         let mut last = seat.slot.lock().await;
+        if self.was_too_much(&seat.key) {
+            return Err(Arc::new(ReadError::TooMuch));
+        }
         let result = match &*last {
             Some((started, result)) if *started > ticket.came => result.clone(),
             _ => {
                 let started = CLOCK.fetch_add(1, Ordering::SeqCst);
                 let result = read.await.map_err(Arc::new);
+                if result.as_ref().is_err_and(|error| matches!(**error, ReadError::TooMuch)) {
+                    self.remember(seat.key.clone());
+                }
                 *last = Some((started, result.clone()));
                 result
             }
@@ -130,9 +146,24 @@ impl<T: Clone + Send + 'static> Shared<T> {
     }
 
     fn seat(&self, key: Key) -> Seat<T> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = Arc::clone(all.entry(key.clone()).or_default());
-        Seat { all: Arc::clone(&self.0), key, slot }
+        Seat { all: Arc::clone(&self.slots), key, slot }
+    }
+
+    fn was_too_much(&self, key: &Key) -> bool {
+        let too_much = self.too_much.lock().unwrap_or_else(PoisonError::into_inner);
+        too_much.get(key).is_some_and(|since| since.elapsed() < TOO_MUCH_FOR)
+    }
+
+    fn remember(&self, key: Key) {
+        let mut too_much = self.too_much.lock().unwrap_or_else(PoisonError::into_inner);
+        if too_much.len() >= MOST_REMEMBERED {
+            too_much.retain(|_, since| since.elapsed() < TOO_MUCH_FOR);
+        }
+        if too_much.len() < MOST_REMEMBERED {
+            too_much.insert(key, Instant::now());
+        }
     }
 }
 
@@ -220,7 +251,7 @@ mod tests {
         // Again by the same request: it is still known.
         assert!(matches!(shared.read(&tickets[0], key(), slow(&reads)).await, Ok(0)));
         drop(tickets);
-        assert!(shared.0.lock().unwrap().is_empty());
+        assert!(shared.slots.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,6 +263,24 @@ mod tests {
             shared.read(&ticket(), key(), slow(&reads)).await
         });
         assert_eq!((first.unwrap(), second.unwrap()), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_too_much_is_not_tried_again_at_once_l132() {
+        let (shared, tries) = (Shared::<usize>::default(), AtomicUsize::new(0));
+        let too_much = async || {
+            let read = async {
+                tries.fetch_add(1, Ordering::SeqCst);
+                Err(ReadError::TooMuch)
+            };
+            let error = shared.read(&ticket(), key(), read).await.unwrap_err();
+            assert!(matches!(*error, ReadError::TooMuch), "{error}");
+            tries.load(Ordering::SeqCst)
+        };
+        assert_eq!((too_much().await, too_much().await), (1, 1));
+        sleep(TOO_MUCH_FOR).await;
+        assert_eq!(too_much().await, 2);
+        assert!(shared.read(&ticket(), ("other".to_owned(), String::new()), slow(&tries)).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
