@@ -115,25 +115,46 @@ impl Review<'_> {
         unread.map_or(Ok(told), |(on_internal_error, error)| Err(Unjudged::Unread(on_internal_error, error)))
     }
 
-    /// Whether one of these denials stands once it is confirmed.
+    /// Whether one of these denials stands once it is confirmed. It nearly always is the first, and then the others are told of as
+    /// the caches know them: to confirm each costs the API server several reads.
     async fn stands(
         &self,
         denied: &mut Vec<Case<'_>>,
         told: &mut Option<Decision>,
         unread: &mut Option<Unread>,
     ) -> bool {
-        let mut stands = false;
-        for confirmed in join_all(denied.drain(..).map(|case| self.confirm(case))).await {
-            match confirmed {
-                Ok(Some(decision)) => {
-                    stands |= denies(&decision);
-                    self.tell(told, decision);
-                }
-                Ok(None) => {}
-                Err(error) => *unread = Some(error),
-            }
+        let mut cases = denied.drain(..);
+        let Some(first) = cases.next() else { return false };
+        let mut stands = self.take(self.confirm(first).await, told, unread);
+        if stands {
+            cases.for_each(|case| self.tell(told, case.decision));
+            return true;
+        }
+        for confirmed in join_all(cases.map(|case| self.confirm(case))).await {
+            stands |= self.take(confirmed, told, unread);
         }
         stands
+    }
+
+    /// Whether a denial was confirmed.
+    fn take(
+        &self,
+        confirmed: Result<Option<Decision>, Unread>,
+        told: &mut Option<Decision>,
+        unread: &mut Option<Unread>,
+    ) -> bool {
+        match confirmed {
+            Ok(Some(decision)) => {
+                let stands = denies(&decision);
+                self.tell(told, decision);
+                stands
+            }
+            Ok(None) => false,
+            Err(error) => {
+                *unread = Some(error);
+                false
+            }
+        }
     }
 
     fn tell(&self, told: &mut Option<Decision>, decision: Decision) {
