@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Controller;
 use super::events::{Events, Told, tell};
-use super::plan::{Step, plan};
+use super::plan::{Spec, Step, plan};
 use super::pods::{self, Seen};
 use super::writes::{Outcome, Writes};
 use crate::budget::{Apart, Candidate, Coverage, Kept, Reason, Terms, Wanted, coverage, desired, is_apart};
@@ -307,10 +307,10 @@ impl<'a> Work<'a> {
                 }
                 (Some(statefulset), state_after(outcome, &kept.name))
             }
-            Step::Correct { budget, statefulset, kept } => {
-                let outcome = self.writes.correct(&budget, kept.as_ref()).await;
+            Step::Correct { budget, statefulset, spec } => {
+                let outcome = self.writes.correct(&budget, &spec).await;
                 if let (Outcome::Done, Some(statefulset)) = (&outcome, &statefulset) {
-                    tell(&recorder, statefulset, corrected(&budget, kept.as_ref())).await;
+                    tell(&recorder, statefulset, corrected(&budget, &spec)).await;
                 }
                 // What holds it is told as a state.
                 (None, state_after(outcome, &budget.name))
@@ -430,9 +430,30 @@ fn written(reason: &'static str, action: &'static str, kept: &Kept) -> Told {
     Told { reason, action, note, warns: false }
 }
 
-fn corrected(budget: &Budget, kept: Option<&Kept>) -> Told {
-    let now = if kept.is_some() { "says what it must say again" } else { "now selects no pods" };
-    let note = format!("PodDisruptionBudget {} is being deleted and {now}; {}", budget.name, finalizers(budget));
+fn corrected(budget: &Budget, spec: &Spec) -> Told {
+    let name = &budget.name;
+    let mut note = match (spec, budget.terminating) {
+        (Spec::Same, _) => String::new(),
+        (Spec::Kept(_), true) => {
+            format!(
+                "PodDisruptionBudget {name} is being deleted and says what it must say again; {}",
+                finalizers(budget)
+            )
+        }
+        (Spec::Empty, true) => {
+            format!("PodDisruptionBudget {name} is being deleted and now selects no pods; {}", finalizers(budget))
+        }
+        (Spec::Kept(_), false) => format!("PodDisruptionBudget {name} says what it must say again"),
+        (Spec::Empty, false) => format!("PodDisruptionBudget {name} now selects no pods"),
+    };
+    if budget.is_overloaded() {
+        let divider = if note.is_empty() { "" } else { "; " };
+        note = format!(
+            "{note}{divider}PodDisruptionBudget {name} had {} bytes of labels, annotations, ownerReferences, finalizers and \
+             managedFields, with which evictions can fail; Quorate removed them",
+            budget.written.all()
+        );
+    }
     Told { reason: "BudgetCorrected", action: "Correct", note, warns: true }
 }
 

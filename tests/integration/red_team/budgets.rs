@@ -78,6 +78,13 @@ impl Place {
         self.kubectl(&["patch", object, "--type=merge", "-p", &patch.to_string()]);
     }
 
+    /// The same, however long the patch is, if the API server takes it.
+    fn fill(&self, object: &str, patch: &Value) -> Result<()> {
+        let output = self.run(&["patch", object, "--type=merge", "--patch-file=/dev/stdin"], &patch.to_string());
+        ensure!(output.success(), "{output}");
+        Ok(())
+    }
+
     fn object(&self, kind: &str, name: &str) -> Result<Value> {
         self.cluster.object(&self.namespace, kind, name)
     }
@@ -360,6 +367,69 @@ fn pods_that_the_statefulset_does_not_own_neither_block_nor_count_l140() {
         Ok(())
     })
     .unwrap();
+}
+
+/// What an editor writes into the metadata of one of ours, which no webhook is asked about, so that no eviction fits beside it.
+#[test]
+fn one_of_ours_that_is_filled_up_is_slimmed_l138() {
+    let place = Place::new("full");
+    place.apply(&statefulset("db", 3, &json!({"app": "db"})));
+    place.ready("db", 3);
+    let before = place.allows("db-quorate", 1);
+    let ours = before["metadata"]["ownerReferences"][0].clone();
+    let slim = || {
+        wait_for("ours to be slim", || {
+            let budget = place.object("pdb", "db-quorate")?;
+            let length = budget["metadata"].to_string().len();
+            ensure!(length < 4_000, "{length} bytes of metadata");
+            ensure!(budget["metadata"]["ownerReferences"] == json!([ours]), "{budget}");
+            ensure!(budget["metadata"]["labels"] == before["metadata"]["labels"], "{budget}");
+            ensure!(budget["spec"] == before["spec"], "{budget}");
+            Ok(budget)
+        })
+        .unwrap()
+    };
+    let members = |count: usize, value: &Value| -> Value {
+        (0..count).map(|number| (format!("example.com/{}-{number}", "x".repeat(40)), value.clone())).collect()
+    };
+    let owner = |length: usize| {
+        let other = json!({"apiVersion": "example.com/v1", "kind": "K", "uid": "u", "name": "y".repeat(length)});
+        json!({"metadata": {"ownerReferences": [ours, other]}})
+    };
+    let fields: Value = (0..10_000).map(|number| (format!("f:example.com/{number}"), json!({}))).collect();
+    let managed = json!([{
+        "manager": "me", "operation": "Apply", "apiVersion": "policy/v1", "time": "2026-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": fields}},
+    }]);
+    let fills = [
+        json!({"metadata": {"labels": members(10_000, &json!("v"))}}),
+        json!({"metadata": {"annotations": members(2_000, &json!("v"))}, "spec": {"maxUnavailable": 0}}),
+        json!({"metadata": {"managedFields": managed}}),
+    ];
+    for fill in &fills {
+        place.fill("pdb/db-quorate", fill).unwrap();
+        slim();
+    }
+    // The longest that etcd takes: not a byte is left for `status.disruptedPods`.
+    let longest =
+        (0..).map(|step| 1_572_400 - 40 * step).find(|length| place.fill("pdb/db-quorate", &owner(*length)).is_ok());
+    assert!(longest.is_some_and(|length| length > 1_500_000), "{longest:?}");
+    slim();
+    place.event("BudgetCorrected", "bytes of labels, annotations, ownerReferences, finalizers and managedFields");
+    place.allows("db-quorate", 1);
+    assert_eq!(place.evicts(&DB), 1, "no pod can be evicted, or the quorum is gone");
+    place.ready("db", 3);
+
+    // One that a finalizer holds keeps it; thousands of finalizers hold nothing.
+    place.patch("pdb/db-quorate", &json!({"metadata": {"finalizers": ["example.com/mine"]}}));
+    place.kubectl(&["delete", "pdb", "db-quorate", "--wait=false"]);
+    place.fill("pdb/db-quorate", &owner(1_500_000)).unwrap();
+    assert_eq!(slim()["metadata"]["finalizers"], json!(["example.com/mine"]));
+    place.patch("pdb/db-quorate", &json!({"metadata": {"finalizers": null}}));
+    place.allows("db-quorate", 1);
+    let finalizers: Vec<String> = (0..5_000).map(|number| format!("example.com/{number}")).collect();
+    place.fill("pdb/db-quorate", &json!({"metadata": {"finalizers": finalizers}})).unwrap();
+    assert_eq!(slim()["metadata"].get("finalizers"), None);
 }
 
 /// One whose pods never start blocks nobody's drain; of two that are healthy none loses its quorum.
