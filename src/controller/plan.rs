@@ -127,9 +127,13 @@ fn correct(budget: &Budget, statefulset: Option<&Arc<StatefulSet>>, wanted: &Wan
     (!is_right).then(|| Step::Correct { budget: budget.clone(), statefulset: statefulset.cloned(), spec })
 }
 
-/// Whether a budget lets none of the StatefulSet's pods go, which none of ours does unless somebody edits it.
+/// Whether a budget may let none of the pods go of a StatefulSet that is being deleted. None of ours does unless somebody edits
+/// it, or has the StatefulSet ask for more pods than there are: no pod is made any more, and each that is missing counts as
+/// disrupted.
 fn blocks(budget: &Budget, statefulset: &StatefulSet) -> bool {
-    budget.selector.is_some() && statefulset.replicas > 0 && budget.limit.disruptions_allowed(statefulset.replicas) == 0
+    let replicas = statefulset.replicas;
+    let is_short = replicas > statefulset.existing_replicas;
+    budget.selector.is_some() && replicas > 0 && (is_short || budget.limit.disruptions_allowed(replicas) == 0)
 }
 
 /// Whether the budget is a former StatefulSet's of the same name, with which the garbage collector will delete it.

@@ -14,7 +14,7 @@ fn statefulset(replicas: i32) -> Arc<StatefulSet> {
                 "selector": {"matchLabels": {"app": "db"}},
                 "template": {"metadata": {"labels": {"app": "db"}}},
             },
-            "status": {"readyReplicas": replicas},
+            "status": {"replicas": replicas, "readyReplicas": replicas},
         }))
         .unwrap(),
     )
@@ -139,15 +139,25 @@ fn leads_to_what_is_wanted_l51_l54_l57_l96_l138(
     assert_eq!(steps(replicas, budgets), expected);
 }
 
-/// L138: while the StatefulSet is being deleted, its pods may run on for long.
-#[test]
-fn one_that_blocks_what_is_being_deleted_is_emptied_l138() {
+/// L138: while the StatefulSet is being deleted, its pods may run on for long, and none is made.
+#[rstest]
+#[case::as_it_was(3, 1, &[])]
+#[case::edited(3, 0, &["empty b1"])]
+#[case::scaled_up(100, 1, &["empty b1"])]
+#[case::scaled_up_by_one(4, 1, &["empty b1"])]
+#[case::scaled_down(2, 1, &[])]
+fn one_that_blocks_what_is_being_deleted_is_emptied_l138(
+    #[case] replicas: i32,
+    #[case] max_unavailable: i32,
+    #[case] expected: &[&str],
+) {
     let mut set = StatefulSet::clone(&statefulset(3));
     set.metadata.terminating = true;
+    set.replicas = replicas;
     let wanted = [Wanted::None(Reason::Terminating)];
-    for (max_unavailable, expected) in [(0, &["empty b1"][..]), (1, &[])] {
-        let budgets = [ours(&json!({"spec": {"maxUnavailable": max_unavailable}}))];
-        let steps = plan(&[Arc::new(set.clone())], &wanted, &budgets);
+    let changes = json!({"spec": {"maxUnavailable": max_unavailable}});
+    for budget in [ours(&changes), Budget { finalizers: Vec::new(), ..held(&changes) }] {
+        let steps = plan(&[Arc::new(set.clone())], &wanted, &[budget]);
         assert_eq!(steps.iter().map(word).collect::<Vec<_>>(), expected);
     }
 }

@@ -432,6 +432,27 @@ fn one_of_ours_that_is_filled_up_is_slimmed_l138() {
     assert_eq!(slim()["metadata"].get("finalizers"), None);
 }
 
+/// Nobody makes the pods any more that it is to have, and the disruption controller counts each as disrupted.
+#[test]
+fn one_that_is_being_deleted_and_scaled_up_can_be_drained_l138() {
+    let place = Place::new("leaving");
+    place.apply(&statefulset("db", 3, &json!({"app": "db"})));
+    place.ready("db", 3);
+    place.allows("db-quorate", 1);
+    place.patch("sts/db", &json!({"metadata": {"finalizers": ["example.com/hold"]}}));
+    place.kubectl(&["delete", "sts", "db", "--wait=false"]);
+    thread::sleep(std::time::Duration::from_secs(1));
+    place.allows("db-quorate", 1);
+    place.kubectl(&["scale", "sts/db", "--replicas=100"]);
+    wait_for("the drain", || {
+        let answer = evict(place.cluster, &place.namespace, "db-0")?;
+        ensure!(answer.contains("Success"), "{answer}");
+        Ok(())
+    })
+    .unwrap();
+    place.patch("sts/db", &json!({"metadata": {"finalizers": null}}));
+}
+
 /// One whose pods never start blocks nobody's drain; of two that are healthy none loses its quorum.
 #[test]
 fn of_two_with_the_same_labels_each_keeps_its_quorum_l140() {
