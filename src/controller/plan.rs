@@ -34,7 +34,7 @@ pub(super) enum Step {
     Create { statefulset: Arc<StatefulSet>, kept: Kept },
     /// Say that the budget's name is taken by somebody else's.
     Taken { statefulset: Arc<StatefulSet>, name: String },
-    /// Say whose budget it shares.
+    /// Say whose budget it shares, or that it can have none beside another StatefulSet.
     Shared { statefulset: Arc<StatefulSet>, reason: Reason },
     /// Say that somebody else's budget lets no pod go though all are ready (L57).
     Stuck { statefulset: Arc<StatefulSet>, by: String },
@@ -91,7 +91,9 @@ pub(super) fn plan(statefulsets: &[Arc<StatefulSet>], wanted: &[Wanted], budgets
                     deletions.push(Step::Delete { budget, statefulset: Some(Arc::clone(&statefulset)), reason });
                 }
                 match reason {
-                    Reason::Shares { .. } => others.push(Step::Shared { statefulset, reason: reason.clone() }),
+                    Reason::Shares { .. } | Reason::TooMany { .. } => {
+                        others.push(Step::Shared { statefulset, reason: reason.clone() })
+                    }
                     Reason::Covered { by } if by_name.get(by.as_str()).is_some_and(|it| is_stuck(it, &statefulset)) => {
                         others.push(Step::Stuck { statefulset, by: by.clone() });
                     }

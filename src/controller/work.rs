@@ -317,10 +317,7 @@ impl<'a> Work<'a> {
             }
             Step::Held { statefulset, budget } => (Some(statefulset), Ok(Some(held(&budget)))),
             Step::Taken { statefulset, name } => (Some(statefulset), Ok(Some(taken(&name)))),
-            Step::Shared { statefulset, reason } => {
-                let told = Told { reason: "BudgetShared", action: "Share", note: capitalised(&reason), warns: false };
-                (Some(statefulset), Ok(Some(told)))
-            }
+            Step::Shared { statefulset, reason } => (Some(statefulset), Ok(Some(shared(&reason)))),
             Step::Stuck { statefulset, by } => {
                 let told = stuck(&statefulset, &by);
                 (Some(statefulset), Ok(Some(told)))
@@ -522,6 +519,12 @@ fn counts_others(inside: &Inside) -> bool {
             || status.current_healthy > status.expected_pods
             || (status.expected_pods > own && status.expected_pods > own.saturating_add(shared(budget)))
     })
+}
+
+fn shared(reason: &Reason) -> Told {
+    let warns = matches!(reason, Reason::TooMany { .. });
+    let said = if warns { "BudgetImpossible" } else { "BudgetShared" };
+    Told { reason: said, action: "Share", note: capitalised(reason), warns }
 }
 
 fn withdrawn(name: &str, reason: &Reason) -> Told {

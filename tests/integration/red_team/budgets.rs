@@ -453,6 +453,34 @@ fn one_that_is_being_deleted_and_scaled_up_can_be_drained_l138() {
     place.patch("sts/db", &json!({"metadata": {"finalizers": null}}));
 }
 
+/// One that has more pods than a budget names, none of which start, blocks nobody's drain either.
+#[test]
+fn a_large_neighbour_with_the_same_labels_blocks_no_drain_l140() {
+    let place = Place::new("large");
+    let labels = json!({"release": "shop"});
+    place.apply(&statefulset("db", 3, &labels));
+    place.ready("db", 3);
+    let mut large = statefulset("large", 1_001, &labels);
+    large["spec"]["podManagementPolicy"] = json!("OrderedReady");
+    large["spec"]["template"]["spec"]["schedulerName"] = json!("nobody");
+    place.apply(&large);
+    place.budgets_are(&["db-quorate", "large-quorate"]);
+    let ours = place.object("pdb", "large-quorate").unwrap();
+    let name = "statefulset.kubernetes.io/pod-name";
+    let expected = json!([{"key": name, "operator": "Exists"}, {"key": name, "operator": "NotIn", "values": DB}]);
+    assert_eq!(ours["spec"]["selector"]["matchExpressions"], expected);
+    assert_eq!(ours["spec"]["minAvailable"], 501);
+    place.allows("db-quorate", 1);
+    assert_eq!(place.evicts(&DB), 1, "the healthy one can't be drained, or lost its quorum");
+    // Two that are too large: they can't be told from each other, and the small one keeps its own.
+    large["metadata"]["name"] = json!("larger");
+    place.apply(&large);
+    place.event("BudgetImpossible", "StatefulSet larger has the same labels");
+    place.budgets_are(&["db-quorate"]);
+    place.ready("db", 3);
+    place.allows("db-quorate", 1);
+}
+
 /// One whose pods never start blocks nobody's drain; of two that are healthy none loses its quorum.
 #[test]
 fn of_two_with_the_same_labels_each_keeps_its_quorum_l140() {
