@@ -40,6 +40,13 @@ pub(super) enum Step {
     Stuck { statefulset: Arc<StatefulSet>, by: String },
 }
 
+impl Step {
+    /// Whether it writes a budget.
+    pub(super) fn writes(&self) -> bool {
+        matches!(self, Self::Delete { .. } | Self::Correct { .. } | Self::Apply { .. } | Self::Create { .. })
+    }
+}
+
 /// What becomes of the spec of a budget that is put right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Spec {
@@ -92,7 +99,7 @@ pub(super) fn plan(statefulsets: &[Arc<StatefulSet>], wanted: &[Wanted], budgets
                 }
                 match reason {
                     Reason::Shares { .. } | Reason::TooMany { .. } => {
-                        others.push(Step::Shared { statefulset, reason: reason.clone() })
+                        others.push(Step::Shared { statefulset, reason: reason.clone() });
                     }
                     Reason::Covered { by } if by_name.get(by.as_str()).is_some_and(|it| is_stuck(it, &statefulset)) => {
                         others.push(Step::Stuck { statefulset, by: by.clone() });

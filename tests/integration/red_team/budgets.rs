@@ -2,8 +2,10 @@
 //! by real evictions.
 
 use std::fs;
+use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -130,11 +132,11 @@ impl Place {
         let name = format!("sts/{}", pods[0].trim_end_matches("-0"));
         let scheduler = |name: &str| json!({"spec": {"template": {"spec": {"schedulerName": name}}}});
         self.patch(&name, &scheduler("nobody"));
-        thread::sleep(std::time::Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         let answers = pods.iter().map(|pod| evict(self.cluster, &self.namespace, pod).unwrap());
         let count = answers.filter(|answer| answer.contains("Success")).count();
         self.patch(&name, &scheduler("default-scheduler"));
-        thread::sleep(std::time::Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         self.kubectl(&["delete", "pods", "--field-selector=status.phase=Pending"]);
         count
     }
@@ -203,7 +205,7 @@ fn a_budget_on_nobodys_pods_takes_none_of_ours_away_l137() {
     ] {
         place.apply(&budget(name, &json!({"selector": selector, "maxUnavailable": "100%"})));
     }
-    thread::sleep(std::time::Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(2));
     place.budgets_are(&["db-quorate", "nobodys", "revision", "zone"]);
     place.allows("db-quorate", 1);
     assert_eq!(place.evicts(&DB), 1, "the quorum is gone");
@@ -412,7 +414,7 @@ fn one_of_ours_that_is_filled_up_is_slimmed_l138() {
     }
     // The longest that etcd takes: not a byte is left for `status.disruptedPods`.
     let longest =
-        (0..).map(|step| 1_572_400 - 40 * step).find(|length| place.fill("pdb/db-quorate", &owner(*length)).is_ok());
+        (0..50).map(|step| 1_572_400 - 40 * step).find(|length| place.fill("pdb/db-quorate", &owner(*length)).is_ok());
     assert!(longest.is_some_and(|length| length > 1_500_000), "{longest:?}");
     slim();
     place.event("BudgetCorrected", "bytes of labels, annotations, ownerReferences, finalizers and managedFields");
@@ -441,7 +443,7 @@ fn one_that_is_being_deleted_and_scaled_up_can_be_drained_l138() {
     place.allows("db-quorate", 1);
     place.patch("sts/db", &json!({"metadata": {"finalizers": ["example.com/hold"]}}));
     place.kubectl(&["delete", "sts", "db", "--wait=false"]);
-    thread::sleep(std::time::Duration::from_secs(1));
+    thread::sleep(Duration::from_secs(1));
     place.allows("db-quorate", 1);
     place.kubectl(&["scale", "sts/db", "--replicas=100"]);
     wait_for("the drain", || {
@@ -503,4 +505,52 @@ fn of_two_with_the_same_labels_each_keeps_its_quorum_l140() {
     place.allows("db-quorate", 1);
     assert_eq!(place.evicts(&["never-0", "never-1", "never-2"]), 1);
     assert_eq!(place.evicts(&DB), 1);
+}
+
+/// Where each write takes nine seconds, as of a webhook of somebody else's that does not answer, others' budgets are there at once.
+#[test]
+fn nobody_waits_for_the_budgets_of_a_slow_namespace_l141() {
+    let (slow, other) = (Place::new("slow"), Place::new("swift"));
+    let (cluster, silent) = (slow.cluster, TcpListener::bind("127.0.0.1:0").unwrap());
+    let webhooks = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "silent"},
+        "webhooks": [{
+            "name": "silent.example.com",
+            "clientConfig": {"url": format!("https://{}/", silent.local_addr().unwrap())},
+            "rules": [{"apiGroups": ["policy"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["*"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": slow.namespace}},
+            "timeoutSeconds": 9,
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }],
+    });
+    cluster.kubectl(&["apply", "-f", "-"]).stdin(&webhooks.to_string()).ok().unwrap();
+    let without_pods = |name: &str| {
+        let mut set = statefulset(name, 3, &json!({"app": name}));
+        set["spec"]["template"]["spec"]["serviceAccountName"] = json!("absent");
+        set
+    };
+    // It takes the API server a moment to ask about it.
+    wait_for("the webhook", || {
+        let dry_run = budget("probe", &json!({"maxUnavailable": 1}));
+        let begun = Instant::now();
+        let call = slow.run(&["create", "--dry-run=server", "-f", "-"], &dry_run.to_string());
+        ensure!(call.success() && begun.elapsed() > Duration::from_secs(8), "{call}");
+        Ok(())
+    })
+    .unwrap();
+    let sets: Vec<_> = (0..20).map(|number| without_pods(&format!("db{number}"))).collect();
+    slow.apply(&json!({"apiVersion": "v1", "kind": "List", "items": sets}));
+    thread::sleep(Duration::from_secs(1));
+    for name in ["a", "b", "c"] {
+        other.apply(&without_pods(name));
+        let begun = Instant::now();
+        wait_for("the budget", || other.object("pdb", &format!("{name}-quorate"))).unwrap();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "the budget of {name} took {took:?}");
+    }
+    cluster.kubectl(&["delete", "validatingwebhookconfiguration", "silent"]).ok().unwrap();
 }
