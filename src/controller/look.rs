@@ -92,7 +92,8 @@ impl<'a> Looker<'a> {
         let complete = self.take_all(plan(&inside.statefulsets, &wanted, &inside.budgets), looked, &mut states).await;
         looked.failures.extend(blind);
         if !complete {
-            looked.again(Some(Instant::now()));
+            // Where something failed there is a pause first.
+            looked.again(looked.failures.is_empty().then(Instant::now));
             // What is not done yet has no state, which is not to be told of once more afterwards.
             states.retain(|(_, state)| state.is_some());
         }
