@@ -1,15 +1,19 @@
 //! What the controller does, told as Events on the StatefulSet.
 
-use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::time::timeout;
 
 use crate::facts::StatefulSet;
 
 /// The controller's name in Events, and the field manager of what it writes.
 pub(super) const REPORTER: &str = "quorate";
+
+/// How long telling may take.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Something to tell about a StatefulSet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,39 +28,10 @@ pub(super) struct Told {
     pub(super) warns: bool,
 }
 
-/// Tells, and remembers what state it told of, so that a state is told of once.
-pub(super) struct Events {
-    recorder: Recorder,
-    states: HashMap<String, Told>,
-}
-
-impl Events {
-    pub(super) fn new(client: Client, identity: &str) -> Self {
-        let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter), states: HashMap::new() }
-    }
-
-    /// Whether the StatefulSet's state is news, which it then no longer is; no state is never news.
-    pub(super) fn is_news(&mut self, statefulset: &StatefulSet, state: Option<&Told>) -> bool {
-        let uid = &statefulset.metadata.uid;
-        match state {
-            None => {
-                self.states.remove(uid);
-                false
-            }
-            Some(told) => self.states.insert(uid.clone(), told.clone()).as_ref() != Some(told),
-        }
-    }
-
-    /// Forgets StatefulSets that are no more.
-    pub(super) fn keep_only(&mut self, uids: &HashSet<String>) {
-        self.states.retain(|uid, _| uids.contains(uid));
-    }
-
-    /// What tells Events; it may be used where this one is being changed.
-    pub(super) fn recorder(&self) -> Recorder {
-        self.recorder.clone()
-    }
+/// What tells Events.
+pub(super) fn recorder(client: Client, identity: &str) -> Recorder {
+    let reporter = Reporter { controller: REPORTER.to_owned(), instance: Some(identity.to_owned()) };
+    Recorder::new(client, reporter)
 }
 
 /// Tells it. An Event that can't be written is only logged: nothing depends on it.
@@ -79,7 +54,9 @@ pub(super) async fn tell(recorder: &Recorder, statefulset: &StatefulSet, told: T
         action: told.action.to_owned(),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &about).await {
-        tracing::debug!(%namespace, %name, %error, "can't write an Event");
+    match timeout(DEADLINE, recorder.publish(&event, &about)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%namespace, %name, %error, "can't write an Event"),
+        Err(error) => tracing::debug!(%namespace, %name, %error, "can't write an Event in time"),
     }
 }

@@ -4,11 +4,16 @@
 //! state, whatever it missed. Every write names the object it means, by being a POST or by its `uid`, so that a stale cache,
 //! or a second controller that takes itself for the leader, does no harm (L96). The webhook itself has no side effects.
 
+mod agenda;
 mod election;
 mod events;
+mod look;
+mod memory;
+mod notes;
 mod plan;
 mod pods;
 mod remove;
+mod steps;
 mod work;
 mod writes;
 
@@ -25,7 +30,7 @@ pub use remove::{RemoveError, remove};
 use crate::cluster::Cluster;
 use crate::policy::PolicySet;
 use crate::telemetry::{Health, Metrics, State};
-use work::Work;
+use work::work;
 
 /// The part of `/readyz?verbose` that is about budgets.
 const PART: &str = "budgets";
@@ -103,7 +108,7 @@ impl Controller {
                 let _ = leads.wait_for(|leads| !*leads).await;
             };
             tokio::select! {
-                () = Work::new(self, identity).go_on() => {}
+                () = work(self, identity) => {}
                 () = lost => {}
             }
             tracing::info!(lease = %self.lease, "another replica looks after budgets");

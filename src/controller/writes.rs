@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::events::REPORTER;
+use super::plan::Spec;
 use crate::budget::Kept;
 use crate::facts::{Amount, Budget, Limit, MANAGED_BY, StatefulSet};
 use crate::telemetry::Metrics;
@@ -76,14 +77,10 @@ impl Writes<'_> {
         }
     }
 
-    /// Makes of a budget that is being deleted what it shall be, or has it select nothing. Only its spec is replaced, whoever wrote
-    /// what is there: the rest is somebody else's business until its finalizers are gone.
-    pub(super) async fn correct(&self, budget: &Budget, kept: Option<&Kept>) -> Outcome {
-        let spec = kept.map_or_else(|| json!({"maxUnavailable": 1}), spec);
-        let patch = json!([
-            {"op": "test", "path": "/metadata/uid", "value": budget.uid},
-            {"op": "add", "path": "/spec", "value": spec},
-        ]);
+    /// Puts a budget right without a deletion or an apply, which may not succeed: replaces its spec, whoever wrote what is there,
+    /// and takes out of its metadata what others filled it up with. The rest is somebody else's business until it is gone.
+    pub(super) async fn correct(&self, budget: &Budget, spec: &Spec) -> Outcome {
+        let patch = correction(budget, spec);
         let patch: json_patch::Patch = match serde_json::from_value(patch) {
             Ok(patch) => patch,
             Err(error) => return Outcome::Again(error.to_string()),
@@ -171,6 +168,29 @@ async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, 
     }
 }
 
+fn correction(budget: &Budget, corrected: &Spec) -> Value {
+    let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": budget.uid})];
+    let mut set = |path: &str, value: Value| operations.push(json!({"op": "add", "path": path, "value": value}));
+    if budget.is_overloaded() {
+        let (label, value) = MANAGED_BY;
+        let owner = budget.controller.as_ref().filter(|_| budget.ours);
+        set("/metadata/labels", json!({label: value}));
+        set("/metadata/annotations", json!({}));
+        set("/metadata/ownerReferences", owner.map_or_else(|| json!([]), |owner| owned_by(&owner.name, &owner.uid)));
+        if budget.written.has_too_many_finalizers() {
+            set("/metadata/finalizers", json!([]));
+        }
+        // An empty entry clears them; an empty list would leave them as they are.
+        set("/metadata/managedFields", json!([{}]));
+    }
+    match corrected {
+        Spec::Same => {}
+        Spec::Empty => set("/spec", json!({"maxUnavailable": 1})),
+        Spec::Kept(kept) => set("/spec", spec(kept)),
+    }
+    Value::Array(operations)
+}
+
 /// The budget as it is written: only our own labels, as Argo CD prunes what bears an application's (L26).
 fn manifest(statefulset: &StatefulSet, kept: &Kept) -> Value {
     let metadata = &statefulset.metadata;
@@ -182,17 +202,21 @@ fn manifest(statefulset: &StatefulSet, kept: &Kept) -> Value {
             "name": kept.name,
             "namespace": metadata.namespace,
             "labels": {label: value},
-            "ownerReferences": [{
-                "apiVersion": "apps/v1",
-                "kind": "StatefulSet",
-                "name": metadata.name,
-                "uid": metadata.uid,
-                "controller": true,
-                "blockOwnerDeletion": false,
-            }],
+            "ownerReferences": owned_by(&metadata.name, &metadata.uid),
         },
         "spec": spec(kept),
     })
+}
+
+fn owned_by(name: &str, uid: &str) -> Value {
+    json!([{
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "name": name,
+        "uid": uid,
+        "controller": true,
+        "blockOwnerDeletion": false,
+    }])
 }
 
 fn spec(kept: &Kept) -> Value {
@@ -213,153 +237,4 @@ fn spec(kept: &Kept) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::sync::{Arc, Mutex};
-
-    use http::{Request, Response};
-    use http_body_util::BodyExt as _;
-    use kube::client::Body;
-    use serde_json::from_value;
-    use tower::service_fn;
-
-    use super::*;
-    use crate::budget::{Apart, Candidate, Terms, Wanted, desired};
-    use crate::facts::UnhealthyPodEvictionPolicy;
-
-    type Requests = Arc<Mutex<Vec<(String, Value)>>>;
-
-    /// A client of an API server that gives these answers, one after another, and what it was asked.
-    fn server(answers: &[(u16, Value)]) -> (Client, Requests) {
-        let answers = Arc::new(Mutex::new(VecDeque::from(answers.to_vec())));
-        let requests = Requests::default();
-        let asked = Arc::clone(&requests);
-        let service = service_fn(move |request: Request<Body>| {
-            let (answers, asked) = (Arc::clone(&answers), Arc::clone(&asked));
-            async move {
-                let word = format!("{} {}", request.method(), request.uri().path().rsplit('/').next().unwrap());
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                asked.lock().unwrap().push((word, serde_json::from_slice(&body).unwrap_or_default()));
-                let (code, body) = answers.lock().unwrap().pop_front().expect("one request too many");
-                let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
-                Ok::<_, tower::BoxError>(response.unwrap())
-            }
-        });
-        (Client::new(service, "default"), requests)
-    }
-
-    fn status(code: u16, reason: &str) -> (u16, Value) {
-        (code, json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason}))
-    }
-
-    fn statefulset() -> StatefulSet {
-        from_value(json!({
-            "metadata": {"name": "db", "namespace": "shop", "uid": "s1"},
-            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "db"}}},
-        }))
-        .unwrap()
-    }
-
-    fn kept() -> Kept {
-        let terms = Terms {
-            max_unavailable: Amount::Pods(1),
-            unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy::AlwaysAllow,
-            policy: "baseline".to_owned(),
-        };
-        let mut statefulset = statefulset();
-        statefulset.template.labels = statefulset.selector.match_labels.clone();
-        match desired(
-            &[Candidate { statefulset: &statefulset, terms: Ok(&terms), apart: Apart::No }],
-            &Vec::<Budget>::new(),
-        )
-        .pop()
-        {
-            Some(Wanted::Budget(kept)) => kept,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn found(owner_uid: &str, label: &str) -> (u16, Value) {
-        let mut statefulset = statefulset();
-        statefulset.metadata.uid = owner_uid.to_owned();
-        let mut budget = manifest(&statefulset, &kept());
-        budget["metadata"]["labels"] = json!({MANAGED_BY.0: label});
-        (200, budget)
-    }
-
-    fn words(requests: &Requests) -> Vec<String> {
-        requests.lock().unwrap().iter().map(|(word, _)| word.clone()).collect()
-    }
-
-    async fn created(answers: &[(u16, Value)]) -> (Outcome, Vec<String>) {
-        let metrics = Metrics::default();
-        let (client, requests) = server(answers);
-        let outcome = Writes { client, metrics: &metrics }.create(&statefulset(), &kept()).await;
-        (outcome, words(&requests))
-    }
-
-    /// L96: the name was taken between a look at the cache and the write.
-    #[tokio::test]
-    async fn a_name_that_was_taken_meanwhile_is_left_alone_l96() {
-        let conflict = status(409, "AlreadyExists");
-        let asked = ["POST poddisruptionbudgets", "GET db-quorate"].map(str::to_owned).to_vec();
-        let theirs = created(&[conflict.clone(), found("s1", "Helm")]).await;
-        assert_eq!(theirs, (Outcome::Taken, asked.clone()));
-        let ours_already = created(&[conflict.clone(), found("s1", "quorate")]).await;
-        assert_eq!(ours_already, (Outcome::Nothing, asked));
-        let (of_a_former_one, _) = created(&[conflict, found("s0", "quorate")]).await;
-        assert!(matches!(of_a_former_one, Outcome::Again(_)), "{of_a_former_one:?}");
-    }
-
-    /// L96: `minAvailable` beside ours makes every apply a 422.
-    #[tokio::test]
-    async fn what_cannot_be_repaired_is_replaced_l96() {
-        let metrics = Metrics::default();
-        let ours = found("s1", "quorate");
-        let (client, requests) = server(&[status(422, "Invalid"), ours.clone(), ours]);
-        let outcome = Writes { client, metrics: &metrics }.apply(&statefulset(), &kept(), "b1").await;
-        assert_eq!(outcome, Outcome::Done);
-        let expected = ["PATCH db-quorate", "DELETE db-quorate", "POST poddisruptionbudgets"];
-        assert_eq!(words(&requests), expected);
-        let requests = requests.lock().unwrap();
-        assert_eq!(requests[0].1["metadata"]["uid"], "b1");
-        assert_eq!(requests[1].1["preconditions"]["uid"], "b1");
-        assert_eq!(requests[2].1["metadata"].get("uid"), None);
-    }
-
-    /// L138: what somebody wrote is gone, whatever it was, and only the budget that was seen is meant.
-    #[tokio::test]
-    async fn of_one_that_is_being_deleted_the_spec_is_replaced_l138() {
-        let metrics = Metrics::default();
-        let budget: Budget = from_value(json!({
-            "metadata": {"name": "db-quorate", "namespace": "shop", "uid": "b1", "resourceVersion": "7"},
-        }))
-        .unwrap();
-        let (client, requests) = server(&[found("s1", "quorate"), found("s1", "quorate"), status(404, "NotFound")]);
-        let writes = Writes { client, metrics: &metrics };
-        assert_eq!(writes.correct(&budget, Some(&kept())).await, Outcome::Done);
-        assert_eq!(writes.correct(&budget, None).await, Outcome::Done);
-        assert_eq!(writes.correct(&budget, None).await, Outcome::Nothing);
-        let requests = requests.lock().unwrap();
-        let patch = |index: usize| requests[index].1.as_array().unwrap().clone();
-        assert_eq!(patch(0)[0], json!({"op": "test", "path": "/metadata/uid", "value": "b1"}));
-        assert_eq!(patch(0)[1]["value"]["selector"], json!({"matchLabels": {"app": "db"}}));
-        assert_eq!(patch(1)[1]["value"], json!({"maxUnavailable": 1}));
-    }
-
-    /// L96: another one has its place by now, or somebody changed it: nothing is deleted.
-    #[tokio::test]
-    async fn only_what_was_seen_is_deleted_l96() {
-        let metrics = Metrics::default();
-        let budget: Budget = from_value(json!({
-            "metadata": {"name": "db-quorate", "namespace": "shop", "uid": "b1", "resourceVersion": "7"},
-        }))
-        .unwrap();
-        let (client, requests) = server(&[status(409, "Conflict")]);
-        let outcome = Writes { client, metrics: &metrics }.delete(&budget).await;
-        assert!(matches!(outcome, Outcome::Again(_)), "{outcome:?}");
-        let preconditions = json!({"uid": "b1", "resourceVersion": "7"});
-        assert_eq!(requests.lock().unwrap()[0].1["preconditions"], preconditions);
-        assert!(metrics.encode().contains(r#"quorate_budget_writes_total{operation="delete",result="conflict"} 1"#));
-    }
-}
+mod tests;

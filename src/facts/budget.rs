@@ -3,10 +3,13 @@
 use std::fmt;
 
 use schemars::JsonSchema;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
-use super::lenient::null_as_default;
-use super::{LabelSelector, Metadata, Owner};
+use super::lenient::{first_texts, null_as_default};
+use super::metadata::Controlling;
+use super::{LabelSelector, Owner};
 
 /// What rules need of a PodDisruptionBudget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -38,6 +41,17 @@ pub struct Budget {
     pub unhealthy_pod_eviction_policy: UnhealthyPodEvictionPolicy,
     /// What the disruption controller last said of it.
     pub status: BudgetStatus,
+    /// How long the part of its metadata is that any editor may write.
+    pub written: Written,
+}
+
+/// How long the part of an object's metadata is that any editor may write, in bytes of JSON. Nothing else is kept of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// `finalizers`.
+    pub finalizers: usize,
+    /// `labels`, `annotations`, `ownerReferences` and `managedFields`.
+    pub others: usize,
 }
 
 /// What the disruption controller last said of a budget.
@@ -112,7 +126,31 @@ impl Amount {
     }
 }
 
+impl Written {
+    /// The most that a budget of ours may have, which has less than a tenth of it. etcd takes about 1.5 MB of an object, and
+    /// no eviction succeeds where the list of disrupted pods doesn't fit any more.
+    pub const MOST: usize = 16 << 10;
+
+    /// All of it.
+    #[must_use]
+    pub fn all(self) -> usize {
+        self.finalizers.saturating_add(self.others)
+    }
+
+    /// Whether it is so much that finalizers are no longer somebody's who waits for something: hundreds of them.
+    #[must_use]
+    pub fn has_too_many_finalizers(self) -> bool {
+        self.finalizers > Self::MOST / 2
+    }
+}
+
 impl Budget {
+    /// Whether others have written so much into its metadata that evictions may fail.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.written.all() > Written::MOST
+    }
+
     /// Whether Quorate's controller looks after it: made by it, and perhaps without its owner by now.
     #[must_use]
     pub fn is_quorates(&self) -> bool {
@@ -145,9 +183,63 @@ impl Limit {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Metadata,
+    metadata: WireMetadata,
     spec: Option<WireSpec>,
     status: Option<BudgetStatus>,
+}
+
+/// Of a budget's metadata nothing is held that may be long: any editor can write it, past the webhooks.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireMetadata {
+    #[serde(deserialize_with = "null_as_default")]
+    namespace: String,
+    name: Option<String>,
+    generate_name: Option<String>,
+    #[serde(deserialize_with = "null_as_default")]
+    uid: String,
+    #[serde(deserialize_with = "null_as_default")]
+    resource_version: String,
+    deletion_timestamp: Option<String>,
+    labels: Weighed<WireLabels>,
+    annotations: Weighed<Passed>,
+    owner_references: Weighed<Controlling>,
+    finalizers: Weighed<Finalizers>,
+    managed_fields: Weighed<Passed>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireLabels {
+    #[serde(rename = "app.kubernetes.io/managed-by", default, deserialize_with = "null_as_default")]
+    managed_by: String,
+}
+
+#[derive(Default, Deserialize)]
+struct Finalizers(#[serde(deserialize_with = "first_texts")] Vec<String>);
+
+/// What nobody looks at.
+#[derive(Default)]
+struct Passed;
+
+impl<'de> Deserialize<'de> for Passed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+/// What is wanted of a value, and how long the whole of its text is. Of the bound of values it takes two.
+#[derive(Default)]
+struct Weighed<T> {
+    what: T,
+    bytes: usize,
+}
+
+impl<'de, T: Default + DeserializeOwned> Deserialize<'de> for Weighed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Some(text) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(Self::default()) };
+        let what = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        Ok(Self { what, bytes: text.get().len() })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -194,16 +286,24 @@ struct WireSpec {
 impl From<Wire> for Budget {
     fn from(Wire { metadata, spec, status }: Wire) -> Self {
         let spec = spec.unwrap_or_default();
+        let name = metadata.name.filter(|name| !name.is_empty()).or(metadata.generate_name).unwrap_or_default();
+        let controller = metadata.owner_references.what.0;
+        let is_labelled = metadata.labels.what.managed_by == MANAGED_BY.1;
+        let others = [metadata.labels.bytes, metadata.annotations.bytes, metadata.owner_references.bytes];
         Self {
-            ours: is_ours(&metadata),
-            orphaned: is_labelled(&metadata) && metadata.controller.is_none() && metadata.name.ends_with(SUFFIX),
+            ours: is_labelled && controller.as_ref().is_some_and(|owner| is_budget_of(owner, &name)),
+            orphaned: is_labelled && controller.is_none() && name.ends_with(SUFFIX),
+            written: Written {
+                finalizers: metadata.finalizers.bytes,
+                others: others.into_iter().sum::<usize>() + metadata.managed_fields.bytes,
+            },
             namespace: metadata.namespace,
-            name: metadata.name,
+            name,
             uid: metadata.uid,
             resource_version: metadata.resource_version,
-            terminating: metadata.terminating,
-            finalizers: metadata.finalizers,
-            controller: metadata.controller,
+            terminating: metadata.deletion_timestamp.is_some(),
+            finalizers: if metadata.deletion_timestamp.is_some() { metadata.finalizers.what.0 } else { Vec::new() },
+            controller,
             unhealthy_pod_eviction_policy: spec
                 .unhealthy_pod_eviction_policy
                 .unwrap_or(UnhealthyPodEvictionPolicy::IfHealthyBudget),
@@ -219,16 +319,9 @@ impl From<Wire> for Budget {
     }
 }
 
-fn is_ours(metadata: &Metadata) -> bool {
-    is_labelled(metadata)
-        && metadata.controller.as_ref().is_some_and(|owner| {
-            owner.group() == "apps" && owner.kind == "StatefulSet" && metadata.name == budget_name(&owner.name)
-        })
-}
-
-fn is_labelled(metadata: &Metadata) -> bool {
-    let (key, value) = MANAGED_BY;
-    metadata.labels.get(key).is_some_and(|manager| manager == value)
+/// Whether the budget of a StatefulSet that is this owner has this name.
+fn is_budget_of(owner: &Owner, name: &str) -> bool {
+    owner.group() == "apps" && owner.kind == "StatefulSet" && name == budget_name(&owner.name)
 }
 
 /// The end of the names of our budgets.
@@ -264,4 +357,61 @@ fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Amount>, 
         Some(Wire::Text(text)) => text.strip_suffix('%').and_then(|percent| percent.parse().ok()).map(Amount::Percent),
         None => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::facts::decode;
+
+    fn ours(metadata: &str) -> String {
+        format!(
+            r#"{{"metadata": {{"name": "db-quorate", "uid": "b1", {metadata}}}, "spec": {{"maxUnavailable": 1}}, "status": {{}}}}"#
+        )
+    }
+
+    const LABELS: &str = r#""labels": {"app.kubernetes.io/managed-by": "quorate"}"#;
+
+    const OWNER: &str =
+        r#"{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s1", "controller": true}"#;
+
+    fn members(count: usize) -> String {
+        (0..count).fold(String::new(), |mut all, number| {
+            let _ = write!(all, r#","example.com/{number}":"v""#);
+            all
+        })
+    }
+
+    /// L131, L138: whatever is filled up, and by however many values, the budget is known as ours, and that it is too long.
+    #[rstest]
+    #[case::labels(format!(r#""ownerReferences": [{OWNER}], "labels": {{"app.kubernetes.io/managed-by": "quorate"{}}}"#, members(50_000)))]
+    #[case::annotations(format!(r#"{LABELS}, "ownerReferences": [{OWNER}], "annotations": {{"a": ""{}}}"#, members(50_000)))]
+    #[case::a_long_owner(format!(r#"{LABELS}, "ownerReferences": [{OWNER}, {{"name": "{}"}}]"#, "y".repeat(1_500_000)))]
+    #[case::many_owners(format!(r#"{LABELS}, "ownerReferences": [{}{OWNER}]"#, "{},".repeat(400_000)))]
+    #[case::managed_fields(format!(r#"{LABELS}, "ownerReferences": [{OWNER}], "managedFields": [{{"fieldsV1": {{"f:a": {{}}{}}}}}]"#, members(50_000)))]
+    fn what_others_write_into_it_is_weighed_and_not_kept_l138(#[case] metadata: String) {
+        let text = ours(&metadata);
+        let budget: Budget = decode(&text).unwrap();
+        assert!(budget.ours && budget.is_overloaded() && !budget.written.has_too_many_finalizers(), "{budget:?}");
+        assert_eq!(budget.controller.as_ref().map(|owner| owner.uid.as_str()), Some("s1"));
+        assert_eq!(serde_json::from_str::<Budget>(&text).unwrap(), budget);
+        assert!(format!("{budget:?}").len() < 2_000);
+    }
+
+    #[test]
+    fn one_that_is_as_it_was_made_is_not_overloaded_l138() {
+        let text = ours(&format!(r#"{LABELS}, "ownerReferences": [{OWNER}], "finalizers": ["example.com/a"]"#));
+        let budget: Budget = decode(&text).unwrap();
+        assert!(budget.ours && !budget.is_overloaded(), "{budget:?}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(serde_json::from_value::<Budget>(value).unwrap().ours);
+        let finalizers = format!(r#"{LABELS}, "finalizers": [{}"b"]"#, r#""example.com/a","#.repeat(50_000));
+        let budget: Budget = decode(&ours(&finalizers)).unwrap();
+        assert!(budget.is_overloaded() && budget.written.has_too_many_finalizers(), "{budget:?}");
+        assert!(budget.orphaned && budget.finalizers.is_empty());
+    }
 }

@@ -1,9 +1,12 @@
 //! ObjectMeta, trimmed.
 
+use std::fmt;
+
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Labels;
-use super::lenient::{first_texts, labels, labels_with_prefix, null_as_default};
+use super::lenient::{labels, labels_with_prefix, null_as_default};
 
 /// What rules need of an object's `metadata`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -23,8 +26,6 @@ pub struct Metadata {
     pub annotations: Labels,
     /// Whether `deletionTimestamp` is set.
     pub terminating: bool,
-    /// What holds an object that is being deleted, the first few; empty for any other object.
-    pub finalizers: Vec<String>,
     /// The ownerReference with `controller: true`.
     pub controller: Option<Owner>,
     /// Whether no operator has written that owner yet: [`UNVERIFIED_OWNER`] names it.
@@ -127,8 +128,6 @@ struct Wire {
     #[serde(default, deserialize_with = "own_annotations")]
     annotations: Labels,
     deletion_timestamp: Option<String>,
-    #[serde(default, deserialize_with = "first_texts")]
-    finalizers: Vec<String>,
     owner_references: Option<Vec<WireOwner>>,
 }
 
@@ -161,6 +160,34 @@ fn shortened(mut text: String) -> String {
         text.shrink_to_fit();
     }
     text
+}
+
+/// The controlling one of an object's `ownerReferences`. No other is held, however many there are.
+#[derive(Debug, Default)]
+pub(super) struct Controlling(pub(super) Option<Owner>);
+
+impl<'de> Deserialize<'de> for Controlling {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct First;
+        impl<'de> Visitor<'de> for First {
+            type Value = Controlling;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut references: A) -> Result<Controlling, A::Error> {
+                let mut found = None;
+                while let Some(reference) = references.next_element::<WireOwner>()? {
+                    if found.is_none() && reference.controller == Some(true) {
+                        found = Some(Owner::from(reference));
+                    }
+                }
+                Ok(Controlling(found))
+            }
+        }
+        deserializer.deserialize_seq(First)
+    }
 }
 
 /// What is kept of the `metadata` of an object whose labels and owners no rule reads.
@@ -212,7 +239,6 @@ impl From<Wire> for Metadata {
             labels: wire.labels,
             annotations: wire.annotations,
             terminating: wire.deletion_timestamp.is_some(),
-            finalizers: if wire.deletion_timestamp.is_some() { wire.finalizers } else { Vec::new() },
             controller,
             unverified_owner,
         }

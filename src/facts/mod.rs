@@ -22,7 +22,7 @@ mod weight;
 
 pub use autoscaler::Autoscaler;
 pub use bounded::{MOST_VALUES, Unread, decode, decode_seed};
-pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEvictionPolicy, budget_name};
+pub use budget::{Amount, Budget, BudgetStatus, Limit, MANAGED_BY, UnhealthyPodEvictionPolicy, Written, budget_name};
 pub use change::{Change, Old, Requester, Situation, Way};
 pub use metadata::{MOST_ANNOTATED, Marks, Metadata, Owner, UNVERIFIED_OWNER};
 pub use namespace::Namespace;

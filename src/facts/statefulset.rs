@@ -31,6 +31,8 @@ pub struct StatefulSet {
     pub update_strategy: UpdateStrategy,
     /// `spec.ordinals.start`: the ordinal of the first pod; 0 where absent.
     pub first_ordinal: i32,
+    /// `status.replicas`: how many pods there are; 0 where absent.
+    pub existing_replicas: i32,
     /// `status.readyReplicas`; 0 where absent.
     pub ready_replicas: i32,
     /// `status.updatedReplicas`: how many pods have the update revision; 0 where absent.
@@ -130,6 +132,7 @@ struct Wire {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireStatus {
+    replicas: Option<i32>,
     ready_replicas: Option<i32>,
     updated_replicas: Option<i32>,
     current_revision: Option<String>,
@@ -266,6 +269,7 @@ impl From<Wire> for StatefulSet {
             retention_policy: spec.persistent_volume_claim_retention_policy.unwrap_or_default().into(),
             update_strategy: spec.update_strategy.unwrap_or_default().into(),
             first_ordinal: spec.ordinals.unwrap_or_default().start.unwrap_or(0),
+            existing_replicas: status.replicas.unwrap_or(0),
             ready_replicas: status.ready_replicas.unwrap_or(0),
             updated_replicas: status.updated_replicas.unwrap_or(0),
             current_revision: revision(status.current_revision),

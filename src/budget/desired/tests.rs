@@ -133,10 +133,60 @@ fn those_that_are_set_apart_name_their_pods_l140() {
     assert_eq!(outcome_apart(&sets[..1], &[], &["kafka"], Apart::Yes), named[..1]);
     assert_eq!(outcome_apart(&sets[..1], &[], &["kafka"], Apart::IfShared), ["MaxUnavailable(Pods(1)) "]);
     assert_eq!(outcome_apart(&sets, &[], &[], Apart::No)[1], "Shares { with: \"kafka\" }");
-    // Too many to be named.
-    let many = [set("kafka", 5_000), set("zookeeper", 3)];
-    assert_eq!(outcome_apart(&many, &[], &["kafka"], Apart::Yes)[1], "Shares { with: \"kafka\" }");
-    assert_eq!(outcome_apart(&many[..1], &[], &["kafka"], Apart::Yes), ["MinAvailable(Pods(4999)) "]);
+}
+
+/// L140: the size of one takes nothing from the others. It names theirs, or else has none.
+#[test]
+fn one_that_is_too_large_to_be_named_names_the_others_l140() {
+    let labels = json!({"release": "kafka"});
+    let set = |name, replicas| statefulset(name, replicas, &json!({"matchLabels": labels}), &labels);
+    let small = "MinAvailable(Pods(1)) zookeeper-0 zookeeper-1";
+    let all = [set("kafka", 5_000), set("metrics", 1), set("zookeeper", 2)];
+    assert_eq!(
+        outcome_apart(&all, &[], &["kafka"], Apart::IfShared),
+        ["MinAvailable(Pods(4999)) metrics-0 zookeeper-0 zookeeper-1", "TooFew", small]
+    );
+    assert_eq!(outcome_apart(&all, &[], &[], Apart::No)[2], "Shares { with: \"kafka\" }");
+    assert_eq!(outcome_apart(&all[..1], &[], &["kafka"], Apart::Yes), ["MinAvailable(Pods(4999)) "]);
+    let too_many = [set("kafka", 1_001), set("more", 600), set("rest", 500), set("zookeeper", 2)];
+    let wanted = outcome_apart(&too_many, &[], &["kafka"], Apart::IfShared);
+    assert_eq!(wanted[0], "TooMany { with: \"more\" }");
+    assert!(wanted[1].starts_with("MinAvailable(Pods(599)) more-0 ") && wanted[3] == small, "{wanted:?}");
+    let two = [set("kafka", 1_001), set("pulsar", 1_001), set("zookeeper", 2)];
+    let wanted = outcome_apart(&two, &[], &["kafka"], Apart::IfShared);
+    assert_eq!(wanted, ["TooMany { with: \"pulsar\" }", "TooMany { with: \"kafka\" }", small]);
+}
+
+/// L50: real pods, by the names that they have.
+#[test]
+fn no_pod_has_two_where_one_is_too_large_l50_l140() {
+    let labels = json!({"release": "kafka"});
+    let set = |name, replicas| statefulset(name, replicas, &json!({"matchLabels": labels}), &labels);
+    let sets = [set("a", 3), set("b", 1_001), set("c", 1_000), set("d", 1), set("e", 2_000), set("f", 0)];
+    let terms = terms(Amount::Pods(1));
+    for count in 1..=sets.len() {
+        let candidates: Vec<_> = sets[..count]
+            .iter()
+            .map(|statefulset| Candidate { statefulset, terms: Ok(&terms), apart: Apart::Yes })
+            .collect();
+        let kept: Vec<Kept> = (desired(&candidates, &Vec::<Budget>::new()).into_iter())
+            .filter_map(|wanted| match wanted {
+                Wanted::Budget(kept) => Some(kept),
+                Wanted::None(_) => None,
+            })
+            .collect();
+        for set in &sets[..count] {
+            for ordinal in 0..set.replicas {
+                let mut labels = set.template.labels.clone();
+                let name = format!("{}-{ordinal}", set.metadata.name);
+                labels.insert(crate::facts::POD_NAME.to_owned(), name.clone());
+                let of: Vec<_> = kept.iter().filter(|kept| kept.selector.matches(&labels)).map(|it| &it.name).collect();
+                let own = budget_name(&set.metadata.name);
+                assert!(of.is_empty() || of == [&own], "{name}: {of:?}");
+                assert!(!of.is_empty() || set.replicas < 2 || set.replicas > 1_000, "{name} has none");
+            }
+        }
+    }
 }
 
 /// L137: somebody's budget over all pods of one of those that share their labels, told by their names.

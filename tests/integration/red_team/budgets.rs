@@ -2,8 +2,10 @@
 //! by real evictions.
 
 use std::fs;
+use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -78,6 +80,13 @@ impl Place {
         self.kubectl(&["patch", object, "--type=merge", "-p", &patch.to_string()]);
     }
 
+    /// The same, however long the patch is, if the API server takes it.
+    fn fill(&self, object: &str, patch: &Value) -> Result<()> {
+        let output = self.run(&["patch", object, "--type=merge", "--patch-file=/dev/stdin"], &patch.to_string());
+        ensure!(output.success(), "{output}");
+        Ok(())
+    }
+
     fn object(&self, kind: &str, name: &str) -> Result<Value> {
         self.cluster.object(&self.namespace, kind, name)
     }
@@ -123,11 +132,11 @@ impl Place {
         let name = format!("sts/{}", pods[0].trim_end_matches("-0"));
         let scheduler = |name: &str| json!({"spec": {"template": {"spec": {"schedulerName": name}}}});
         self.patch(&name, &scheduler("nobody"));
-        thread::sleep(std::time::Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         let answers = pods.iter().map(|pod| evict(self.cluster, &self.namespace, pod).unwrap());
         let count = answers.filter(|answer| answer.contains("Success")).count();
         self.patch(&name, &scheduler("default-scheduler"));
-        thread::sleep(std::time::Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(1));
         self.kubectl(&["delete", "pods", "--field-selector=status.phase=Pending"]);
         count
     }
@@ -196,7 +205,7 @@ fn a_budget_on_nobodys_pods_takes_none_of_ours_away_l137() {
     ] {
         place.apply(&budget(name, &json!({"selector": selector, "maxUnavailable": "100%"})));
     }
-    thread::sleep(std::time::Duration::from_secs(2));
+    thread::sleep(Duration::from_secs(2));
     place.budgets_are(&["db-quorate", "nobodys", "revision", "zone"]);
     place.allows("db-quorate", 1);
     assert_eq!(place.evicts(&DB), 1, "the quorum is gone");
@@ -362,6 +371,118 @@ fn pods_that_the_statefulset_does_not_own_neither_block_nor_count_l140() {
     .unwrap();
 }
 
+/// What an editor writes into the metadata of one of ours, which no webhook is asked about, so that no eviction fits beside it.
+#[test]
+fn one_of_ours_that_is_filled_up_is_slimmed_l138() {
+    let place = Place::new("full");
+    place.apply(&statefulset("db", 3, &json!({"app": "db"})));
+    place.ready("db", 3);
+    let before = place.allows("db-quorate", 1);
+    let ours = before["metadata"]["ownerReferences"][0].clone();
+    let slim = || {
+        wait_for("ours to be slim", || {
+            let budget = place.object("pdb", "db-quorate")?;
+            let length = budget["metadata"].to_string().len();
+            ensure!(length < 4_000, "{length} bytes of metadata");
+            ensure!(budget["metadata"]["ownerReferences"] == json!([ours]), "{budget}");
+            ensure!(budget["metadata"]["labels"] == before["metadata"]["labels"], "{budget}");
+            ensure!(budget["spec"] == before["spec"], "{budget}");
+            Ok(budget)
+        })
+        .unwrap()
+    };
+    let members = |count: usize, value: &Value| -> Value {
+        (0..count).map(|number| (format!("example.com/{}-{number}", "x".repeat(40)), value.clone())).collect()
+    };
+    let owner = |length: usize| {
+        let other = json!({"apiVersion": "example.com/v1", "kind": "K", "uid": "u", "name": "y".repeat(length)});
+        json!({"metadata": {"ownerReferences": [ours, other]}})
+    };
+    let fields: Value = (0..10_000).map(|number| (format!("f:example.com/{number}"), json!({}))).collect();
+    let managed = json!([{
+        "manager": "me", "operation": "Apply", "apiVersion": "policy/v1", "time": "2026-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {"f:labels": fields}},
+    }]);
+    let fills = [
+        json!({"metadata": {"labels": members(10_000, &json!("v"))}}),
+        json!({"metadata": {"annotations": members(2_000, &json!("v"))}, "spec": {"maxUnavailable": 0}}),
+        json!({"metadata": {"managedFields": managed}}),
+    ];
+    for fill in &fills {
+        place.fill("pdb/db-quorate", fill).unwrap();
+        slim();
+    }
+    // The longest that etcd takes: not a byte is left for `status.disruptedPods`.
+    let longest =
+        (0..50).map(|step| 1_572_400 - 40 * step).find(|length| place.fill("pdb/db-quorate", &owner(*length)).is_ok());
+    assert!(longest.is_some_and(|length| length > 1_500_000), "{longest:?}");
+    slim();
+    place.event("BudgetCorrected", "bytes of labels, annotations, ownerReferences, finalizers and managedFields");
+    place.allows("db-quorate", 1);
+    assert_eq!(place.evicts(&DB), 1, "no pod can be evicted, or the quorum is gone");
+    place.ready("db", 3);
+
+    // One that a finalizer holds keeps it; thousands of finalizers hold nothing.
+    place.patch("pdb/db-quorate", &json!({"metadata": {"finalizers": ["example.com/mine"]}}));
+    place.kubectl(&["delete", "pdb", "db-quorate", "--wait=false"]);
+    place.fill("pdb/db-quorate", &owner(1_500_000)).unwrap();
+    assert_eq!(slim()["metadata"]["finalizers"], json!(["example.com/mine"]));
+    place.patch("pdb/db-quorate", &json!({"metadata": {"finalizers": null}}));
+    place.allows("db-quorate", 1);
+    let finalizers: Vec<String> = (0..5_000).map(|number| format!("example.com/{number}")).collect();
+    place.fill("pdb/db-quorate", &json!({"metadata": {"finalizers": finalizers}})).unwrap();
+    assert_eq!(slim()["metadata"].get("finalizers"), None);
+}
+
+/// Nobody makes the pods any more that it is to have, and the disruption controller counts each as disrupted.
+#[test]
+fn one_that_is_being_deleted_and_scaled_up_can_be_drained_l138() {
+    let place = Place::new("leaving");
+    place.apply(&statefulset("db", 3, &json!({"app": "db"})));
+    place.ready("db", 3);
+    place.allows("db-quorate", 1);
+    place.patch("sts/db", &json!({"metadata": {"finalizers": ["example.com/hold"]}}));
+    place.kubectl(&["delete", "sts", "db", "--wait=false"]);
+    thread::sleep(Duration::from_secs(1));
+    place.allows("db-quorate", 1);
+    place.kubectl(&["scale", "sts/db", "--replicas=100"]);
+    // None of them comes back.
+    for pod in DB {
+        thread::sleep(Duration::from_secs(2));
+        let answer = evict(place.cluster, &place.namespace, pod).unwrap();
+        assert!(answer.contains("Success"), "{pod}: {answer}");
+    }
+    place.patch("sts/db", &json!({"metadata": {"finalizers": null}}));
+}
+
+/// One that has more pods than a budget names, none of which start, blocks nobody's drain either.
+#[test]
+fn a_large_neighbour_with_the_same_labels_blocks_no_drain_l140() {
+    let place = Place::new("large");
+    let labels = json!({"release": "shop"});
+    place.apply(&statefulset("db", 3, &labels));
+    place.ready("db", 3);
+    let mut large = statefulset("large", 1_001, &labels);
+    large["spec"]["podManagementPolicy"] = json!("OrderedReady");
+    large["spec"]["template"]["spec"]["schedulerName"] = json!("nobody");
+    place.apply(&large);
+    place.budgets_are(&["db-quorate", "large-quorate"]);
+    let ours = place.object("pdb", "large-quorate").unwrap();
+    let name = "statefulset.kubernetes.io/pod-name";
+    let expected = json!([{"key": name, "operator": "Exists"}, {"key": name, "operator": "NotIn", "values": DB}]);
+    assert_eq!(ours["spec"]["selector"]["matchExpressions"], expected);
+    assert_eq!(ours["spec"]["minAvailable"], 501);
+    place.allows("db-quorate", 1);
+    assert_eq!(place.evicts(&DB), 1, "the healthy one can't be drained, or lost its quorum");
+    // Two that are too large: they can't be told from each other, and the small one keeps its own.
+    large["metadata"]["name"] = json!("larger");
+    place.apply(&large);
+    place.event("BudgetImpossible", "StatefulSet larger has the same labels");
+    place.budgets_are(&["db-quorate"]);
+    place.ready("db", 3);
+    place.allows("db-quorate", 1);
+}
+
 /// One whose pods never start blocks nobody's drain; of two that are healthy none loses its quorum.
 #[test]
 fn of_two_with_the_same_labels_each_keeps_its_quorum_l140() {
@@ -384,4 +505,52 @@ fn of_two_with_the_same_labels_each_keeps_its_quorum_l140() {
     place.allows("db-quorate", 1);
     assert_eq!(place.evicts(&["never-0", "never-1", "never-2"]), 1);
     assert_eq!(place.evicts(&DB), 1);
+}
+
+/// Where each write takes nine seconds, as of a webhook of somebody else's that does not answer, others' budgets are there at once.
+#[test]
+fn nobody_waits_for_the_budgets_of_a_slow_namespace_l141() {
+    let (slow, other) = (Place::new("slow"), Place::new("swift"));
+    let (cluster, silent) = (slow.cluster, TcpListener::bind("127.0.0.1:0").unwrap());
+    let webhooks = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "silent"},
+        "webhooks": [{
+            "name": "silent.example.com",
+            "clientConfig": {"url": format!("https://{}/", silent.local_addr().unwrap())},
+            "rules": [{"apiGroups": ["policy"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["*"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": slow.namespace}},
+            "timeoutSeconds": 9,
+            "failurePolicy": "Ignore",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }],
+    });
+    cluster.kubectl(&["apply", "-f", "-"]).stdin(&webhooks.to_string()).ok().unwrap();
+    let without_pods = |name: &str| {
+        let mut set = statefulset(name, 3, &json!({"app": name}));
+        set["spec"]["template"]["spec"]["serviceAccountName"] = json!("absent");
+        set
+    };
+    // It takes the API server a moment to ask about it.
+    wait_for("the webhook", || {
+        let dry_run = budget("probe", &json!({"maxUnavailable": 1}));
+        let begun = Instant::now();
+        let call = slow.run(&["create", "--dry-run=server", "-f", "-"], &dry_run.to_string());
+        ensure!(call.success() && begun.elapsed() > Duration::from_secs(8), "{call}");
+        Ok(())
+    })
+    .unwrap();
+    let sets: Vec<_> = (0..20).map(|number| without_pods(&format!("db{number}"))).collect();
+    slow.apply(&json!({"apiVersion": "v1", "kind": "List", "items": sets}));
+    thread::sleep(Duration::from_secs(1));
+    for name in ["a", "b", "c"] {
+        other.apply(&without_pods(name));
+        let begun = Instant::now();
+        wait_for("the budget", || other.object("pdb", &format!("{name}-quorate"))).unwrap();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "the budget of {name} took {took:?}");
+    }
+    cluster.kubectl(&["delete", "validatingwebhookconfiguration", "silent"]).ok().unwrap();
 }
