@@ -71,7 +71,7 @@ weight! {
     Budget: namespace name uid resource_version finalizers controller selector;
     Container: name;
     LabelSelector: match_labels match_expressions;
-    Metadata: namespace name uid resource_version labels annotations finalizers controller;
+    Metadata: namespace name uid resource_version labels annotations controller;
     Namespace: name labels;
     Node: name labels taints;
     NodeFit: node_selector node_affinity tolerations;
