@@ -24,6 +24,8 @@ pub struct Autoscaler {
     pub max_replicas: i32,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Whether it has an owner, with which the garbage collector deletes it; at once, where that is gone.
+    pub is_owned: bool,
 }
 
 impl Autoscaler {
@@ -77,6 +79,7 @@ impl From<Wire> for Autoscaler {
         };
         Self {
             terminating: metadata.is_terminating(),
+            is_owned: metadata.is_owned(),
             namespace: metadata.namespace,
             name: metadata.name,
             resource_version: metadata.resource_version,

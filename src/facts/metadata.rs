@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -201,9 +202,15 @@ pub(super) struct Named {
     #[serde(default, deserialize_with = "null_as_default")]
     pub(super) resource_version: String,
     deletion_timestamp: Option<String>,
+    owner_references: Option<Vec<IgnoredAny>>,
 }
 
 impl Named {
+    /// Whether it has an owner, with which the garbage collector deletes it.
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+    }
+
     /// Whether `deletionTimestamp` is set.
     pub(super) fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()

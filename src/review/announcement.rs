@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use crate::budget::{Apart, Candidate, Coverage, Kept, Wanted, coverage, desired};
-use crate::facts::{Budget, Change, StatefulSet, Surroundings, Way};
+use crate::facts::{Autoscaler, Budget, Change, StatefulSet, Surroundings, Way};
 use crate::plain::plain;
 use crate::policy::{self, Policy};
 use crate::rules::Action;
 
 /// What others will do, where the request changes that.
 pub(super) fn of(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) -> Vec<String> {
-    if let Way::Budget { new, .. } = change.way {
-        return withdrawn(change, new, around, policies).into_iter().collect();
-    }
-    if change.way != Way::StatefulSet {
-        return Vec::new();
+    match change.way {
+        Way::StatefulSet => {}
+        Way::Autoscaler { .. } => return raised(change, around, policies).into_iter().collect(),
+        Way::Budget { new, .. } => return withdrawn(change, new, around, policies).into_iter().collect(),
+        Way::Scale { .. } | Way::Service { .. } => return Vec::new(),
     }
     let mut notices: Vec<String> = raised(change, around, policies).into_iter().collect();
     if let Some(follows) = kept(change.object, around, policies) {
@@ -24,23 +24,30 @@ pub(super) fn of(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Pol
     notices
 }
 
-/// That too few replicas are let pass because an autoscaler will raise them. It may be deleted before that, also by the garbage
-/// collector, whose deletions have to pass (L135).
+/// That too few replicas are let pass because an autoscaler will raise them that has an owner: the garbage collector may delete it
+/// before it does, and its deletions have to pass (L135).
 fn raised(change: &Change<'_>, around: &Surroundings, policies: &[Arc<Policy>]) -> Option<String> {
-    let own = change.object.replicas;
-    if own < 1 || change.old.is_some_and(|old| own >= old.object.replicas) {
-        return None;
-    }
+    let Change { object, old, .. } = change;
+    let leans = |autoscaler: &Autoscaler| autoscaler.is_owned && autoscaler.targets(object);
+    let (about, autoscaler) = match change.way {
+        Way::Autoscaler { old, new: Some(new) } if !old.is_some_and(|old| leans(old)) => {
+            (format!("StatefulSet {}: ", plain(&object.metadata.name)), &**new)
+        }
+        Way::StatefulSet if old.is_none_or(|old| object.replicas < old.object.replicas) => {
+            (String::new(), around.autoscalers_of(object).min_by_key(|autoscaler| autoscaler.min_replicas)?)
+        }
+        _ => return None,
+    };
     let asks = |policy: &Arc<Policy>| {
         let replicas = policy.spec.validate.replicas.as_ref().filter(|replicas| replicas.action >= Action::Warn)?;
         Some((i32::try_from(replicas.minimum.get()).unwrap_or(i32::MAX), policy.name.clone()))
     };
     let (minimum, policy) = policies.iter().filter_map(asks).max_by_key(|(minimum, _)| *minimum)?;
-    let autoscaler = around.autoscalers_of(change.object).min_by_key(|autoscaler| autoscaler.min_replicas)?;
-    (own < minimum && autoscaler.min_replicas >= minimum).then(|| {
+    let own = object.replicas;
+    ((1..minimum).contains(&own) && leans(autoscaler) && autoscaler.min_replicas >= minimum).then(|| {
         format!(
-            "spec.replicas: {own} is below the minimum {minimum} until HorizontalPodAutoscaler {} raises it; set \
-             spec.replicas to {minimum} or more (policy {})",
+            "{about}spec.replicas: {own} is below the minimum {minimum} until HorizontalPodAutoscaler {} raises it, which \
+             the garbage collector may delete with its owner; set spec.replicas to {minimum} or more (policy {})",
             plain(&autoscaler.name),
             plain(&policy)
         )

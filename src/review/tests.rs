@@ -126,6 +126,7 @@ fn an_autoscaler_that_comes_is_judged_by_what_there_was(#[case] min_replicas: i3
         min_replicas,
         max_replicas: 9,
         terminating: false,
+        is_owned: false,
     });
     let way = Way::Autoscaler { old: None, new: Some(&autoscaler) };
     assert_eq!(decide(&Change { way, ..create(&object) }, vec![minimum_of_three()]).verdict(), verdict);
@@ -317,6 +318,7 @@ fn autoscaler(min_replicas: i32) -> Arc<Autoscaler> {
         min_replicas,
         max_replicas: 9,
         terminating: false,
+        is_owned: false,
     })
 }
 
