@@ -5,7 +5,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A namespace may have a share of one in so many, of each kind, whatever the others have.
+/// A namespace may have a share of one in so many, of each kind, whatever the others have. Past that it may have as much as is
+/// left: so one can take half at most, two a third each, and who has less than they still has room.
 const SHARES: usize = 8;
 
 /// The memory of all caches.
@@ -35,7 +36,8 @@ impl Room {
 
     /// Whether a namespace that comes to hold `all` of a kind may hold `more` than it does.
     pub(super) fn admits(&self, all: usize, more: usize) -> bool {
-        all <= self.most / SHARES || self.taken.load(Ordering::Relaxed).saturating_add(more) <= self.most
+        let taken = self.taken.load(Ordering::Relaxed).saturating_add(more);
+        all <= self.most / SHARES || all <= self.most.saturating_sub(taken)
     }
 
     /// Puts facts of one weight in the place of others.

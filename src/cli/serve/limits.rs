@@ -24,8 +24,8 @@ pub(super) struct LimitArgs {
     /// The memory that all requests at once may take, bodies and what they are decoded to; past it one is told to come again
     #[arg(long, env = "QUORATE_MAX_BODY_MEMORY", value_name = "SIZE", default_value = "96Mi", value_parser = body_memory)]
     max_body_memory: usize,
-    /// The memory that what is kept of the cluster's objects may take; past it, a namespace that has more than an eighth is denied
-    /// its writes [default: three eighths of the container's memory limit, or no bound]
+    /// The memory that what is kept of the cluster's objects may take; a namespace that has more than an eighth, and more
+    /// than is left, is denied its writes [default: three eighths of the container's memory limit, or no bound]
     #[arg(long, env = "QUORATE_MAX_CACHE_MEMORY", value_name = "SIZE", value_parser = cache_memory)]
     max_cache_memory: Option<usize>,
     /// From the start of a connection to the end of its TLS handshake
