@@ -41,14 +41,14 @@ pub(super) struct Case<'a> {
 }
 
 /// What could not be read, and what is to be done then.
-type Unread = (OnInternalError, Arc<ReadError>);
+pub(super) type Unread = (OnInternalError, Arc<ReadError>);
 
 /// Why there is no decision.
 pub(super) enum Unjudged {
     /// It can't be judged at all.
     Failed(Failure),
     /// What a denial rests on can't be read.
-    Unread(OnInternalError, Arc<ReadError>),
+    Unread(Unread),
 }
 
 impl From<Failure> for Unjudged {
@@ -112,7 +112,7 @@ impl Review<'_> {
             }
         }
         // Only where none of them stands: one that can't be read frees no other.
-        unread.map_or(Ok(told), |(on_internal_error, error)| Err(Unjudged::Unread(on_internal_error, error)))
+        unread.map_or(Ok(told), |unread| Err(Unjudged::Unread(unread)))
     }
 
     /// Whether one of these denials stands once it is confirmed. It nearly always is the first, and then the others are told of as

@@ -59,7 +59,7 @@ impl Judge<'_> {
             Ok(decision) => Ok(decision.as_ref().map_or_else(Answer::not_reviewed, Answer::decided)),
             Err(Unjudged::Failed(busy @ Failure::Busy(_))) => Err(busy),
             Err(Unjudged::Failed(failure)) => Ok(self.fail(self.policies.on_internal_error(), &failure)),
-            Err(Unjudged::Unread(on_internal_error, error)) => Ok(self.fail(on_internal_error, &error.into())),
+            Err(Unjudged::Unread((on_internal_error, error))) => Ok(self.fail(on_internal_error, &error.into())),
         }
     }
 

@@ -86,7 +86,7 @@ pub enum Refusal {
         /// How many are read at most.
         most: usize,
     },
-    /// There is no room for it now, whoever asks.
+    /// There is no room for it now, for any namespace.
     NoRoom,
     /// Its namespace has no more of the room there is.
     NoShare,

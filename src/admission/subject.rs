@@ -233,6 +233,10 @@ pub(super) struct Effort {
 }
 
 impl Effort {
+    fn is_too_much(&self) -> bool {
+        self.length > self.most
+    }
+
     fn of_selector(length: usize, most: usize) -> Self {
         Self { field: "spec.selector", holder: "a selector", fix: "select the pods by fewer labels", length, most }
     }
@@ -242,9 +246,8 @@ impl Effort {
 trait Stored {
     fn namespace(&mut self) -> &mut String;
     fn terminating(&mut self) -> &mut bool;
-    /// What of it is compared again and again, how much that is, and how much it may be: with all StatefulSets of the namespace,
-    /// or with all Nodes.
-    fn efforts(&self) -> Vec<Effort>;
+    /// What of it is too much to be compared again and again: with all StatefulSets of the namespace, or with all Nodes.
+    fn excess(&self) -> Option<Effort>;
 }
 
 impl Stored for StatefulSet {
@@ -256,8 +259,8 @@ impl Stored for StatefulSet {
         &mut self.metadata.terminating
     }
 
-    fn efforts(&self) -> Vec<Effort> {
-        vec![
+    fn excess(&self) -> Option<Effort> {
+        let efforts = [
             Effort::of_selector(self.selector.length(), LONGEST_SELECTOR),
             Effort {
                 field: "spec.template.spec",
@@ -266,12 +269,13 @@ impl Stored for StatefulSet {
                 length: self.template.node_fit.effort(),
                 most: LONGEST_NODE_FIT,
             },
-        ]
+        ];
+        efforts.into_iter().find(Effort::is_too_much)
     }
 }
 
 macro_rules! stored {
-    ($($facts:ty: |$it:ident| $efforts:expr),*) => {
+    ($($facts:ty: |$it:ident| $selector:expr),*) => {
         $(impl Stored for $facts {
             fn namespace(&mut self) -> &mut String {
                 &mut self.namespace
@@ -281,9 +285,9 @@ macro_rules! stored {
                 &mut self.terminating
             }
 
-            fn efforts(&self) -> Vec<Effort> {
+            fn excess(&self) -> Option<Effort> {
                 let $it = self;
-                $efforts.into_iter().map(|(length, most)| Effort::of_selector(length, most)).collect()
+                $selector.map(|(length, most)| Effort::of_selector(length, most)).filter(Effort::is_too_much)
             }
         })*
     };
@@ -291,14 +295,14 @@ macro_rules! stored {
 
 stored! {
     Service: |it| Some((it.selector.len(), LONGEST_SELECTOR)),
-    Autoscaler: |_it| None,
+    Autoscaler: |_it| None::<(usize, usize)>,
     Budget: |it| it.selector.as_ref().map(|selector| (selector.length(), LONGEST_OF_A_BUDGET))
 }
 
 /// The facts of an object; in the namespace of the request, where it names none itself.
 fn decode_in<F: Stored + DeserializeOwned>(incoming: &Incoming<'_>, written: &RawValue) -> Result<F, Failure> {
     let mut facts: F = decode(written)?;
-    if let Some(effort) = facts.efforts().into_iter().find(|each| each.length > each.most) {
+    if let Some(effort) = facts.excess() {
         return Err(Failure::effort(&effort));
     }
     if facts.namespace().is_empty() {

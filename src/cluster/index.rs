@@ -25,10 +25,6 @@ pub(super) struct Index<F> {
 #[derive(Debug)]
 struct Held<F> {
     namespaces: HashMap<String, Inside<F>>,
-    /// What all of them weigh.
-    weight: usize,
-    /// Whether something is left out in one of them.
-    is_short: bool,
 }
 
 /// What is held of a namespace.
@@ -42,7 +38,7 @@ struct Inside<F> {
 
 impl<F> Default for Held<F> {
     fn default() -> Self {
-        Self { namespaces: HashMap::new(), weight: 0, is_short: false }
+        Self { namespaces: HashMap::new() }
     }
 }
 
@@ -74,7 +70,7 @@ impl<F: Weight> Index<F> {
 
     /// An empty one, whose objects will take the place of these.
     pub(super) fn successor(&self) -> Self {
-        Self { room: Arc::new(self.room.without(self.read().weight)), ..Self::default() }
+        Self { room: Arc::new(self.room.without(self.read().weight())), ..Self::default() }
     }
 
     /// Whether every object of the namespace is here, as far as they are known.
@@ -84,7 +80,7 @@ impl<F: Weight> Index<F> {
 
     /// Whether there was no room for an object since all were listed.
     pub(super) fn is_short(&self) -> bool {
-        self.read().is_short
+        self.read().namespaces.values().any(|inside| inside.is_short)
     }
 
     /// One that tells of the namespaces in which its objects change.
@@ -173,7 +169,7 @@ impl<F: Weight> Index<F> {
     pub(super) fn replace_by(&self, other: Self) {
         let new = other.held.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut held = self.write();
-        self.room.exchange(held.weight, new.weight);
+        self.room.exchange(held.weight(), new.weight());
         *held = new;
         drop(held);
         self.listed.store(true, Ordering::Release);
@@ -210,6 +206,10 @@ impl<F: Weight> Held<F> {
         self.namespaces.values().flat_map(|inside| inside.by_name.values())
     }
 
+    fn weight(&self) -> usize {
+        self.namespaces.values().map(|inside| inside.weight).sum()
+    }
+
     fn insert(&mut self, room: &Room, namespace: String, name: String, facts: F) -> bool {
         let inside = self.namespaces.entry(namespace).or_default();
         let old = inside.by_name.get(&name).map_or(0, |old| weight(&name, &**old));
@@ -220,11 +220,10 @@ impl<F: Weight> Held<F> {
             by_name.insert(name, Arc::new(facts));
         } else {
             by_name.remove(&name);
-            (inside.is_short, self.is_short) = (true, true);
+            inside.is_short = true;
         }
         let new = if is_kept { new } else { 0 };
         inside.weight = inside.weight - old + new;
-        self.weight = self.weight - old + new;
         room.exchange(old, new);
         is_kept
     }
@@ -234,7 +233,6 @@ impl<F: Weight> Held<F> {
         if let Some(facts) = Arc::make_mut(&mut inside.by_name).remove(name) {
             let old = weight(name, &*facts);
             inside.weight -= old;
-            self.weight -= old;
             room.exchange(old, 0);
         }
         if inside.by_name.is_empty() && !inside.is_short {
@@ -277,7 +275,7 @@ mod tests {
         assert!(index.insert("evil".to_owned(), "s0".to_owned(), service(1)));
         assert!(!index.insert("evil".to_owned(), "s1".to_owned(), service(9 << 10)));
         assert!(index.get("evil", "s1").is_none() && index.get("evil", "s0").is_some());
-        // What is listed again takes the place of what is there, and tells anew whether all of it is.
+        // What is listed again takes the place of what is there, and tells whether all of it is.
         let listed = index.successor();
         assert!((0..10).all(|number| insert(&listed, "evil", number)));
         index.replace_by(listed);

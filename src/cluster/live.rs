@@ -247,12 +247,6 @@ impl Cluster {
         })
     }
 
-    /// The first kind of which the caches left something in the namespace out, as it holds more than its share.
-    #[must_use]
-    pub fn short_of(&self, namespace: &str) -> Option<Kind> {
-        self.caches.short_of(namespace)
-    }
-
     /// The same, where an owner of a kind that the cluster doesn't serve is nobody's (L133). One of which that can't be told stays
     /// what it is.
     pub async fn with_served_owners(&self, mut inside: Inside) -> Inside {
@@ -271,6 +265,12 @@ impl Cluster {
             }
         }
         inside
+    }
+
+    /// The first kind of which the caches left something in the namespace out, as it holds more than its share.
+    #[must_use]
+    pub fn short_of(&self, namespace: &str) -> Option<Kind> {
+        self.caches.short_of(namespace)
     }
 
     /// A StatefulSet that the caches know.

@@ -45,7 +45,7 @@ const SHORT_PAGE: u32 = 20;
 /// For how long events may list a kind. A watch ends sooner, and then begins at the first object once more.
 const LISTING: Duration = Duration::from_mins(1);
 
-/// How long until all are listed once more where there was no room for some: they may have gone by then, and nobody tells.
+/// How long until all are listed once more where there was no room for some: they may be deleted by then, and no event says that there is room.
 const AGAIN: Duration = Duration::from_mins(5);
 
 /// What follows the objects of one kind.

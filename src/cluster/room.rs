@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A namespace may have a share of one in so many, of each kind, whatever the others have. Past that it may have as much as is
+/// A namespace may have a share of one in so many, of each kind, however much the others have. Past that it may have as much as is
 /// left: so one can take half at most, two a third each, and who has less than they still has room.
 const SHARES: usize = 8;
 

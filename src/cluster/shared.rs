@@ -81,7 +81,7 @@ impl Ticket {
     }
 }
 
-/// For how long nobody tries again to read what was too much: each try costs megabytes, and the caches know it by then (L132).
+/// For how long there is no further try to read what was too much: each try costs megabytes, and the caches know it by then (L132).
 const TOO_MUCH_FOR: Duration = Duration::from_secs(10);
 
 /// How many of those are remembered at most.

@@ -8,7 +8,7 @@ const FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/me
 /// cgroup v1 has a number for no limit, which no machine has.
 const NONE: usize = 1 << 50;
 
-/// The most bytes that the container may take; `None` where it may take all there are, and where nobody says.
+/// The most bytes that the container may take; `None` where it may take all there are, and where the kernel does not say.
 pub(super) fn memory() -> Option<usize> {
     FILES.iter().find_map(|file| fs::read_to_string(file).ok()).and_then(|text| limit(&text))
 }
